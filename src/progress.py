@@ -1,0 +1,36 @@
+"""Progress with the time left, on stderr: a moving bar on a terminal, a line every ten seconds in a log."""
+
+import sys
+from collections.abc import Iterable
+
+from tqdm import tqdm
+
+
+def track(iterable: Iterable | None = None, *, total: int | None = None, what: str, unit: str = "pictures") -> tqdm:
+    """A tqdm bar over ``iterable`` (or driven by ``update``), quiet for work that is over in a moment.
+
+    Args:
+        iterable: what to go through; None to call ``update`` oneself.
+        total: number of items, where ``iterable`` has no length.
+        what: the work, as a noun phrase ("Reading pictures").
+        unit: what is counted.
+    """
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        iterable,
+        total=total,
+        desc=what,
+        unit=f" {unit}",
+        file=sys.stderr,
+        leave=terminal,
+        delay=1.0,
+        mininterval=0.2 if terminal else 10.0,
+        dynamic_ncols=terminal,
+        ncols=None if terminal else 100,
+        ascii=not terminal,
+    )
+
+
+def say(message: str) -> None:
+    """One line for the user on stderr; stdout is kept for results."""
+    tqdm.write(message, file=sys.stderr)

@@ -1,0 +1,95 @@
+"""Settings: frozen dataclasses, the command line over them, the saved JSON beside each result; and seeding.
+
+A field made with :func:`option` is at once a default, a command-line option (``image_size`` -> ``--image-size``)
+and a key of the saved JSON. Unknown keys are refused, so that a misspelt setting never passes silently.
+"""
+
+import argparse
+import dataclasses
+import os
+import types
+import typing
+
+import numpy as np
+
+from src.errors import UserError
+
+
+def option(default, help: str, **argparse_keywords):
+    """A dataclass field with its default, its help text and further keywords for ``add_argument``."""
+    return dataclasses.field(default=default, metadata={"help": help, "argparse": argparse_keywords})
+
+
+def create_parser(description: str, examples: str) -> argparse.ArgumentParser:
+    """A parser with defaults shown in its help and ``examples`` below it."""
+
+    class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+        pass
+
+    return argparse.ArgumentParser(
+        description=description, epilog=f"examples:\n{examples}", formatter_class=Formatter, allow_abbrev=False
+    )
+
+
+def add_options(parser: argparse.ArgumentParser, settings_class: type) -> None:
+    """Add one option for each field of ``settings_class`` that was made with :func:`option`."""
+    hints = typing.get_type_hints(settings_class)
+    for field in dataclasses.fields(settings_class):
+        keywords = {"default": field.default, "help": field.metadata["help"]} | field.metadata["argparse"]
+        kind = hints[field.name]
+        if typing.get_origin(kind) in (types.UnionType, typing.Union):  # "int | None": the type without None
+            kind = next(a for a in typing.get_args(kind) if a is not types.NoneType)
+        if kind is bool:
+            keywords["action"] = argparse.BooleanOptionalAction
+        else:
+            keywords.setdefault("type", kind)
+        parser.add_argument(f"--{field.name.replace('_', '-')}", **keywords)
+
+
+def read_options(settings_class: type, arguments: argparse.Namespace):
+    """The settings that the parsed command line stands for."""
+    names = [field.name for field in dataclasses.fields(settings_class)]
+    return settings_class(**{name: getattr(arguments, name) for name in names})
+
+
+def load_settings(settings_class: type, values: dict):
+    """Settings from saved JSON. Raises ``UserError`` for a key that ``settings_class`` lacks."""
+    known = {field.name for field in dataclasses.fields(settings_class)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise UserError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    return settings_class(**values)
+
+
+def auto_or_count(text: str) -> str | int:
+    """Command-line type: ``auto`` or a whole number of at least 0."""
+    if text == "auto":
+        return text
+    try:
+        if (count := int(text)) >= 0:
+            return count
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected 'auto' or a whole number of at least 0. Received: {text}")
+
+
+def positive_int(text: str) -> int:
+    """Command-line type: a whole number of at least 1."""
+    try:
+        if (count := int(text)) >= 1:
+            return count
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected a whole number of at least 1. Received: {text}")
+
+
+def random_generator(seed: int, *key: int) -> np.random.Generator:
+    """A generator that is a function of ``(seed, *key)`` alone, e.g. of (seed, epoch, index of the picture)."""
+    return np.random.default_rng([seed & 0xFFFFFFFFFFFFFFFF, *key])
+
+
+def quiet_tensorflow() -> None:
+    """Keep TensorFlow's C++ start-up messages off stderr. Call before the first import of TensorFlow or Keras."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
