@@ -3,12 +3,23 @@
 Colour order is settled here, once: everything behind this module is RGB.
 """
 
+import io
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 
+from src.errors import UserError, describe_os_error
+from src.files import atomic_file
+
+# A small file can unpack to an enormous picture: both limits are checked before decoding. OpenCV reads its own once,
+# when it is loaded.
+MAX_FILE_BYTES = 200 * 1024 * 1024
+MAX_PIXELS = 178_956_970  # Pillow's own bound, about 512 MB as RGB
+
 try:
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
     import cv2
 except ImportError as error:  # pragma: no cover - depends on the machine's system libraries
     if "libGL" in str(error) or "libxcb" in str(error) or "libgthread" in str(error):
@@ -18,20 +29,17 @@ except ImportError as error:  # pragma: no cover - depends on the machine's syst
         ) from error
     raise
 
-from src.errors import UserError, describe_os_error
-from src.files import atomic_file
-
 # What is looked for when a folder is read. OpenCV decides by content, not by suffix.
 PICTURE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".jp2", ".avif",
     ".ppm", ".pgm", ".pbm", ".pnm",
 )  # fmt: skip
 
-# Two limits, both checked before decoding: a small file can unpack to an enormous picture.
-MAX_FILE_BYTES = 200 * 1024 * 1024
-MAX_PIXELS = 178_956_970  # Pillow's own bound, about 512 MB as RGB
-
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+
+# What OpenCV's C code says of damaged files comes as an ImageError; on stderr it would only tear progress bars.
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class ImageError(UserError):
@@ -62,63 +70,116 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 
 
 def decode_image(encoded: np.ndarray | bytes, name: str | os.PathLike = "picture") -> np.ndarray:
-    """Decode an encoded picture (bytes or a uint8 array) to RGB uint8 (H, W, 3); see :func:`read_image`."""
+    """Decode an encoded picture (bytes or a uint8 array) to RGB uint8 (H, W, 3); see :func:`read_image`.
+
+    Values wider than 8 bits keep their upper bits. Float and 32-bit pictures have no fixed range: it is taken to end
+    at the first of 1 (floats only), 255, 65535 and the picture's own maximum that no value exceeds.
+    """
     buffer = np.frombuffer(encoded, np.uint8) if isinstance(encoded, bytes) else encoded
     if buffer.size == 0:
         raise ImageError(name, "the file is empty")
     try:
-        if _may_have_alpha(buffer):
+        if not _is_plain(buffer):
             image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
             if image is not None and image.ndim == 3 and image.shape[2] == 4:
-                return _over_white(image)
+                return _over_white(image, buffer)
+            if image is not None and image.dtype not in (np.uint8, np.uint16):
+                gray = image.ndim == 2 or image.shape[2] == 1
+                return cv2.cvtColor(_to_uint8(image), cv2.COLOR_GRAY2RGB if gray else cv2.COLOR_BGR2RGB)
         image = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
-        raise ImageError(name, f"not a readable picture ({error.err})") from error
+        too_large = "MAX_IMAGE" in str(error)
+        reason = f"more than {MAX_PIXELS:,} pixels" if too_large else f"not a readable picture ({error.err})"
+        raise ImageError(name, reason) from error
     if image is None:
-        raise ImageError(name, "not a readable picture")
+        raise ImageError(name, "not a readable picture, or cut off")
     return image
 
 
-def _may_have_alpha(buffer: np.ndarray) -> bool:
-    """Cheap look at the header; JPEG, the usual case, never has transparency."""
+def _is_plain(buffer: np.ndarray) -> bool:
+    """Whether the header already excludes transparency and floats, as of any JPEG, so that one decoding is enough."""
     head = buffer[:64].tobytes()
     if head[:2] in (b"\xff\xd8", b"BM"):
-        return False
+        return True
     if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) > 25:
-        return head[25] in (4, 6) or b"tRNS" in buffer[:4096].tobytes()
-    return True
+        return head[25] not in (4, 6) and b"tRNS" not in buffer.tobytes().partition(b"IDAT")[0]
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP" and len(head) > 20:
+        return head[12:16] == b"VP8 " or (head[12:16] == b"VP8X" and not head[20] & 0x10)
+    return False
 
 
-def _over_white(image: np.ndarray) -> np.ndarray:
-    """BGRA of any depth to RGB uint8, laid over white."""
+def _to_uint8(image: np.ndarray) -> np.ndarray:
+    """Any depth to uint8; :func:`decode_image` tells the rule."""
+    if image.dtype == np.uint8:
+        return image
     if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    elif image.dtype != np.uint8:
-        image = (np.clip(image, 0.0, 1.0) * 255).astype(np.uint8)
+        return (image >> 8).astype(np.uint8)
+    values = np.nan_to_num(image.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    greatest = float(values.max())
+    ends = (1, 255, 65535, greatest) if image.dtype.kind == "f" else (255, 65535, greatest)
+    end = next(end for end in ends if greatest <= end)
+    return np.rint(np.clip(values / end, 0, 1) * 255).astype(np.uint8)
+
+
+def _over_white(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:
+    """BGRA of any depth, decoded from ``buffer``, to RGB uint8 laid over white and turned upright."""
+    tiff = buffer[:2].tobytes() in (b"II", b"MM")
+    premultiplied = tiff and image.dtype == np.uint8  # libtiff's RGBA reader multiplies, whatever the file says
+    image = _to_uint8(image)
     color, alpha = image[..., 2::-1].astype(np.uint16), image[..., 3:].astype(np.uint16)
-    return ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    if not premultiplied:
+        color = (color * alpha + 127) // 255
+    image = np.minimum(color + (255 - alpha), 255).astype(np.uint8)
+    # Read with its alpha channel, a PNG or WebP comes as it is stored; all others come upright from OpenCV.
+    if not tiff and re.search(rb"eXIf|EXIF", buffer.tobytes()):
+        image = _upright(image, buffer)
+    return image
+
+
+def _upright(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:
+    """Turn and mirror by the EXIF orientation 1 to 8 that stands in ``buffer``."""
+    from PIL import Image  # rarely needed: only for transparent pictures with EXIF
+
+    with Image.open(io.BytesIO(buffer.tobytes())) as header:
+        orientation = header.getexif().get(0x112, 1)
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)
+
+
+def crop_to_aspect(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The largest centred part of (H, W, ...) with the aspect ratio of ``size`` = (height, width), as a view."""
+    (height, width), (target_height, target_width) = image.shape[:2], size
+    crop_height = max(1, min(height, width * target_height // target_width))
+    crop_width = max(1, min(width, height * target_width // target_height))
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    return image[top : top + crop_height, left : left + crop_width]
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int], interpolation: str = "bilinear") -> np.ndarray:
     """Resize to ``size`` = (height, width), keeping the dtype; the aspect ratio follows the size.
 
-    "bilinear" and "bicubic" average over areas where they shrink in both directions, so that fine texture does not
-    alias, and interpolate where they enlarge (OpenCV's INTER_AREA enlarges in blocks, which costs accuracy).
+    "nearest" samples at pixel centres as Pillow does. The others average over areas where they shrink in both
+    directions, so that fine texture does not alias, and interpolate where they enlarge (OpenCV's INTER_AREA enlarges
+    in blocks, which costs accuracy). Raises ``ValueError`` for an unknown interpolation.
     """
     if interpolation not in INTERPOLATIONS:
         raise ValueError(f"interpolation must be one of {', '.join(INTERPOLATIONS)}. Received: {interpolation}")
     height, width = size
     if image.shape[:2] == (height, width):
         return image
-    shrinks = height <= image.shape[0] and width <= image.shape[1]
     if interpolation == "nearest":
-        method = cv2.INTER_NEAREST_EXACT  # samples at pixel centres, as Pillow does
-    elif interpolation == "lanczos":
-        method = cv2.INTER_LANCZOS4
-    elif shrinks:
+        method = cv2.INTER_NEAREST_EXACT
+    elif height <= image.shape[0] and width <= image.shape[1]:
         method = cv2.INTER_AREA
     else:
-        method = cv2.INTER_CUBIC if interpolation == "bicubic" else cv2.INTER_LINEAR
+        method = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}[
+            interpolation
+        ]
     return cv2.resize(image, (width, height), interpolation=method)
 
 

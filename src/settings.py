@@ -7,6 +7,7 @@ and a key of the saved JSON. Unknown keys are refused, so that a misspelt settin
 import argparse
 import dataclasses
 import os
+import sys
 import types
 import typing
 
@@ -83,13 +84,41 @@ def positive_int(text: str) -> int:
     raise argparse.ArgumentTypeError(f"expected a whole number of at least 1. Received: {text}")
 
 
+# As in networks/preprocessing.py, named here so that a parser need not load Keras.
+PREPROCESSING_MODES = ("none", "0-1", "tf", "caffe", "torch")
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = None, several: bool = False) -> None:
+    """Add --model, --models-dir, --classes and --preprocessing: a bundle, or a plain model file with its facts."""
+    parser.add_argument(
+        "--model",
+        nargs="+" if several else None,
+        default=default,
+        help="name in --models-dir, a bundle's folder, a plain .keras/.h5 file, or 'imagenet'",
+    )
+    parser.add_argument("--models-dir", default="models", help="where the bundles are")
+    parser.add_argument("--classes", nargs="+", default=None, help="class names of a plain model file, in order")
+    parser.add_argument("--preprocessing", choices=PREPROCESSING_MODES, help="what a plain model file takes")
+
+
 def random_generator(seed: int, *key: int) -> np.random.Generator:
     """A generator that is a function of ``(seed, *key)`` alone, e.g. of (seed, epoch, index of the picture)."""
     return np.random.default_rng([seed & 0xFFFFFFFFFFFFFFFF, *key])
 
 
 def quiet_tensorflow() -> None:
-    """Keep TensorFlow's C++ start-up messages off stderr. Call before the first import of TensorFlow or Keras."""
+    """Import TensorFlow without its start-up messages on stderr. Call before what else imports Keras.
+
+    Its C++ part writes them before it reads any setting, so the file descriptor itself is turned away meanwhile.
+    """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,77 @@
+"""The folder of a split data set: which classes, which pictures, and whether the parts agree. No TensorFlow."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from src.errors import UserError
+from src.imaging import is_picture_name
+
+PARTS = ("train", "val", "test")
+HOW_TO_SPLIT = "make it with: python split_dataset.py --source YOUR_FOLDER"
+
+
+def list_classes(folder: str | os.PathLike) -> list[str]:
+    """Names of the sub-folders in sorted order, hidden ones (``.ipynb_checkpoints``) left out."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def list_pictures(folder: str | os.PathLike, follow_links: bool = False) -> list[str]:
+    """Paths, relative to ``folder``, of the pictures in it and below, in the order of Keras: by folder, then by name.
+
+    Hidden files and folders are left out. ``follow_links`` also enters folders that are symbolic links.
+    """
+    found = []
+    for root, folders, names in os.walk(folder, followlinks=follow_links):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found.append((root, sorted(filter(is_picture_name, names))))
+    return [os.path.relpath(os.path.join(root, name), folder) for root, names in sorted(found) for name in names]
+
+
+def check_data_folder(
+    data_dir: str | os.PathLike = "data", parts: Sequence[str] = PARTS, class_names: Sequence[str] | None = None
+) -> tuple[list[str], dict[str, dict[str, int]]]:
+    """Check that each part holds pictures of the same classes, two or more.
+
+    Args:
+        data_dir: the folder with one sub-folder for each part, and in it one for each class.
+        parts: the parts that are needed.
+        class_names: the classes that each part must have, for instance those of a trained model; None for those of
+            the first part.
+
+    Returns:
+        ``class_names`` in their order (sorted where they are the folder's), and ``counts[part][class_name]``.
+
+    Raises:
+        UserError: a folder is missing, a class is empty, alone, absent from a part or only there.
+    """
+    data_dir = Path(data_dir)
+    if not data_dir.is_dir():
+        raise UserError(f"there is no data folder {data_dir}; {HOW_TO_SPLIT}")
+    expected, source = list(class_names or ()), "the model"
+    counts: dict[str, dict[str, int]] = {}
+    for part in parts:
+        folder = data_dir / part
+        if not folder.is_dir():
+            raise UserError(f"{data_dir} has no folder {part}; {HOW_TO_SPLIT}")
+        names = list_classes(folder)
+        if not expected:
+            expected, source = names, str(folder)
+        _check_class_names(folder, names, expected, source)
+        counts[part] = {name: len(list_pictures(folder / name)) for name in expected}
+        for name, count in counts[part].items():
+            if count == 0:
+                raise UserError(f"{folder / name} holds no pictures; add some, or split again: {HOW_TO_SPLIT}")
+    return expected, counts
+
+
+def _check_class_names(folder: Path, names: list[str], expected: list[str], source: str) -> None:
+    if not names:
+        raise UserError(f"{folder} has no folders of classes; {HOW_TO_SPLIT}")
+    if len(names) == 1 and names == expected:
+        raise UserError(f"{folder} has only one class, {names[0]}; telling pictures apart takes at least two")
+    if absent := sorted(set(expected) - set(names)):
+        raise UserError(f"{folder} lacks the class {', '.join(absent)} that {source} has; {HOW_TO_SPLIT}")
+    if extra := sorted(set(names) - set(expected)):
+        raise UserError(f"{folder} has the class {', '.join(extra)} that {source} lacks; {HOW_TO_SPLIT}")

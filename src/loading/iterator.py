@@ -1,0 +1,284 @@
+"""Batches of pictures from a folder, each a function of (seed, epoch, index of the picture)."""
+
+import contextlib
+import os
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+from tensorflow.keras.preprocessing.image import DirectoryIterator as KerasDirectoryIterator
+from tensorflow.keras.preprocessing.image import Iterator, array_to_img, img_to_array, load_img
+
+from src.imaging import INTERPOLATIONS, PICTURE_SUFFIXES, ImageError, crop_to_aspect, read_image, resize_image
+from src.loading.folder import list_classes, list_pictures
+from src.progress import say
+from src.settings import random_generator
+
+# Pillow's further names; where they shrink, both average over areas as "bilinear" does here.
+_INTERPOLATION_NAMES = {name: name for name in INTERPOLATIONS} | {"box": "bilinear", "hamming": "bilinear"}
+
+
+class DirectoryIterator(KerasDirectoryIterator):
+    """Keras' iterator of the same name, and as it fit for ``model.fit``, ``predict``, ``next()`` and ``iterator[i]``.
+
+    Differences:
+
+    - The order of a pass is a function of (seed, epoch), a view one of (seed, epoch, index of the picture): neither the
+      number of threads or workers nor an interruption changes a batch, and global NumPy is left alone.
+    - ``epoch`` starts at 0 and goes up with ``on_epoch_end``, which Keras calls after each pass of ``fit``,
+      ``evaluate`` or ``predict`` over this iterator, and when ``next`` has given the last batch. :meth:`set_epoch`
+      resumes. (With ``steps_per_epoch`` below ``len(iterator)`` Keras ends epochs amid a pass, while batches are being
+      fetched ahead: such batches may belong to either epoch.)
+    - Give ``fit`` ``shuffle=False``: by default it also shuffles the order of the batches, by Python's global
+      ``random``. The pictures are shuffled here all the same, and the batches hold the same pictures either way.
+    - The pictures of a batch are loaded by ``threads`` threads. Keras' ``workers``, ``use_multiprocessing`` and
+      ``max_queue_size`` are attributes of the iterator as of any ``PyDataset``; the default of one worker is enough,
+      because ``fit`` fetches ahead.
+    - An unreadable picture raises :class:`~src.imaging.ImageError`; see :func:`surface_errors`.
+    - Hidden files are passed over, all of ``imaging.PICTURE_SUFFIXES`` are taken.
+
+    Batches are (N, *image_shape) of the generator's dtype (float32), in 0..255 unless the generator rescales, with
+    labels by ``class_mode``: "categorical" (N, classes), "binary" and "sparse" (N,), "input" the pictures, None none.
+    """
+
+    white_list_formats = PICTURE_SUFFIXES
+
+    def __init__(
+        self,
+        directory,
+        image_data_generator,
+        target_size=(256, 256),
+        color_mode="rgb",
+        classes=None,
+        class_mode="categorical",
+        batch_size=32,
+        shuffle=True,
+        seed=None,
+        data_format=None,
+        save_to_dir=None,
+        save_prefix="",
+        save_format="png",
+        follow_links=False,
+        subset=None,
+        interpolation="nearest",
+        keep_aspect_ratio=False,
+        dtype=None,
+        threads=None,
+    ):
+        # Not super().__init__: it lists files by other rules and prints on stdout, which is kept for results.
+        if interpolation not in _INTERPOLATION_NAMES:
+            known = ", ".join(_INTERPOLATION_NAMES)
+            raise ValueError(f"interpolation must be one of {known}. Received: {interpolation}")
+        if class_mode not in self.allowed_class_modes:
+            known = ", ".join(map(str, sorted(self.allowed_class_modes, key=str)))
+            raise ValueError(f"class_mode must be one of {known}. Received: {class_mode}")
+        self.set_processing_attrs(
+            image_data_generator,
+            target_size,
+            color_mode,
+            data_format or image_data_generator.data_format,
+            save_to_dir,
+            save_prefix,
+            save_format,
+            subset,
+            interpolation,
+            keep_aspect_ratio,
+        )
+        self.directory, self.class_mode = directory, class_mode
+        self.dtype = dtype or image_data_generator.dtype
+        self.threads = threads or min(4, os.cpu_count() or 1)
+        self.error: Exception | None = None  # the latest failure, for surface_errors
+        self.epoch = 0
+        self._begun, self._epoch_before_end = False, None  # see on_epoch_begin
+        self._list_files(list(classes) if classes else list_classes(directory), follow_links)
+        self._seed = secrets.randbits(63) if seed is None else seed
+        Iterator.__init__(self, self.samples, batch_size, shuffle, seed)
+        say(f"Found {self.samples} images belonging to {self.num_classes} classes.")
+
+    def _list_files(self, class_names: list[str], follow_links: bool) -> None:
+        """Fill ``filenames``, ``classes`` and what follows from them; ``subset`` is a part of each class."""
+        self.num_classes = len(class_names)
+        self.class_indices = {name: index for index, name in enumerate(class_names)}
+        self.filenames, labels = [], []
+        for name, index in self.class_indices.items():
+            names = list_pictures(os.path.join(self.directory, name), follow_links)
+            if self.split:
+                start, stop = (int(fraction * len(names)) for fraction in self.split)
+                names = names[start:stop]
+            self.filenames += [os.path.join(name, picture) for picture in names]
+            labels += [index] * len(names)
+        self.samples = len(self.filenames)
+        self.classes = np.array(labels, dtype="int32")
+        self._filepaths = [os.path.join(self.directory, name) for name in self.filenames]
+
+    # --- Which pictures: order, epochs, batches ---
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of an epoch (from 0), for instance to resume: ``fit`` begins with it and counts on."""
+        with self.lock:
+            self._begun, self._epoch_before_end = False, None
+            self._begin_epoch(epoch)
+
+    def on_epoch_begin(self) -> None:
+        """Keras' notice that a pass begins.
+
+        Before the first pass ``fit`` calls ``on_epoch_end`` once too often; that is taken back here, so that its
+        first pass is the present epoch.
+        """
+        with self.lock:
+            if self._epoch_before_end is not None:
+                self._begin_epoch(self._epoch_before_end)
+            self._begun, self._epoch_before_end = True, None
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch: another order, other views."""
+        with self.lock:
+            self._epoch_before_end = None if self._begun else self.epoch
+            self._begun = False
+            self._begin_epoch(self.epoch + 1)
+
+    def reset(self) -> None:
+        """Let ``next`` start again with batch 0 of the present epoch; ``fit`` and ``predict`` always start there."""
+        self.batch_index = 0
+
+    def _begin_epoch(self, epoch: int) -> None:
+        self.epoch, self.batch_index = epoch, 0
+        self._set_index_array()
+
+    def _set_index_array(self) -> None:
+        self.index_array = np.arange(self.n)
+        if self.shuffle:
+            # One past the last picture as the third part of the key: no view draws from the same stream.
+            self.index_array = random_generator(self._seed, self.epoch, self.n).permutation(self.n)
+
+    def _batch_indices(self, batch: int) -> np.ndarray:
+        if self.index_array is None:
+            self._set_index_array()
+        return self.index_array[self.batch_size * batch : self.batch_size * (batch + 1)]
+
+    def __getitem__(self, idx):
+        """Batch ``idx`` of the present epoch."""
+        if not 0 <= idx < len(self):
+            raise ValueError(f"the iterator has {len(self)} batches. Received: {idx}")
+        with self.lock:
+            epoch, indices = self.epoch, self._batch_indices(idx)
+            self.total_batches_seen += 1
+        return self._load_batch(indices, epoch)
+
+    def __next__(self):
+        with self.lock:
+            epoch, indices = self.epoch, next(self.index_generator)
+        return self._load_batch(indices, epoch)
+
+    def _flow_index(self):
+        """Indices of batch after batch, epoch after epoch; the caller holds the lock."""
+        while self.n:
+            indices = self._batch_indices(self.batch_index)
+            self.batch_index += 1
+            self.total_batches_seen += 1
+            if self.batch_index >= len(self):
+                self._begin_epoch(self.epoch + 1)
+            yield indices
+
+    # --- What they hold: pictures and labels ---
+
+    def _get_batches_of_transformed_samples(self, index_array):
+        return self._load_batch(np.asarray(index_array), self.epoch)
+
+    def _load_batch(self, indices: np.ndarray, epoch: int):
+        images = np.empty((len(indices), *self.image_shape), self.dtype)
+        try:
+            if self.threads > 1 and len(indices) > 1:
+                # A pool for each batch costs 0.2 ms, and leaves no threads behind when Keras forks processes.
+                with ThreadPoolExecutor(self.threads) as pool:
+                    list(pool.map(lambda i: self.load_view(indices[i], epoch, images[i]), range(len(indices))))
+            else:
+                for index, slot in zip(indices, images):
+                    self.load_view(index, epoch, slot)
+        except Exception as error:
+            self.error = error
+            raise
+        if self.save_to_dir:
+            self._save(images, indices, epoch)
+        return images if self.class_mode is None else (images, self._labels(images, indices))
+
+    def get_parameters(self, index: int, epoch: int) -> dict:
+        """The transform parameters of picture ``index`` in ``epoch``: a function of these two and the seed."""
+        return self.image_data_generator.get_random_transform(
+            self.image_shape, random_generator(self._seed, epoch, int(index))
+        )
+
+    def load_view(self, index: int, epoch: int, out: np.ndarray | None = None) -> np.ndarray:
+        """Picture ``index`` as ``epoch`` shows it: transformed and standardized, (*image_shape).
+
+        ``out``, a place in a batch, is written to where it is given, and returned.
+        """
+        out = np.empty(self.image_shape, self.dtype) if out is None else out
+        generator, picture = self.image_data_generator, self.load_picture(index)
+        in_place = out if out.dtype == np.float32 else None
+        view = generator.standardize(
+            generator.apply_transform(picture, self.get_parameters(index, epoch), out=in_place)
+        )
+        if view is not out:
+            out[...] = view
+        return out
+
+    def load_picture(self, index: int) -> np.ndarray:
+        """Picture ``index`` as it is, at the target size: float32 of ``image_shape``, 0..255. Raises ``ImageError``."""
+        path = self._filepaths[index]
+        try:
+            picture = self._read(path)
+        except (ImageError, OSError) as error:
+            reason = error.reason if isinstance(error, ImageError) else str(error)
+            raise ImageError(path, f"{reason}; remove the file, or run split_dataset.py again") from error
+        return picture.transpose(2, 0, 1) if self.data_format == "channels_first" else picture
+
+    def _read(self, path: str) -> np.ndarray:
+        if self.color_mode == "rgba":
+            options = {"interpolation": self.interpolation, "keep_aspect_ratio": self.keep_aspect_ratio}
+            with load_img(path, "rgba", self.target_size, **options) as image:
+                return img_to_array(image, data_format="channels_last", dtype="float32")
+        image = read_image(path)
+        if self.keep_aspect_ratio:
+            image = crop_to_aspect(image, self.target_size)
+        if self.color_mode == "grayscale":
+            image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        image = resize_image(image, self.target_size, _INTERPOLATION_NAMES[self.interpolation])
+        return image.astype(np.float32).reshape(*self.target_size, -1)
+
+    def _labels(self, images: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        if self.class_mode == "input":
+            return images.copy()
+        labels = self.classes[indices]
+        if self.class_mode == "categorical":
+            return np.eye(self.num_classes, dtype=self.dtype)[labels]
+        return labels.astype(self.dtype)
+
+    def _save(self, images: np.ndarray, indices: np.ndarray, epoch: int) -> None:
+        """Write the views as files ``prefix_index_epoch.format``, stretched to 0..255 as Keras does."""
+        for image, index in zip(images, indices):
+            name = f"{self.save_prefix}_{index}_{epoch}.{self.save_format}"
+            array_to_img(image, self.data_format, scale=True).save(os.path.join(self.save_to_dir, name))
+
+
+@contextlib.contextmanager
+def surface_errors(*iterators: DirectoryIterator):
+    """Let the iterators' own errors leave ``fit``, ``evaluate`` and ``predict`` as they were raised.
+
+    From the second batch or so on, Keras draws through ``tf.data``, which turns any exception into its own, with a
+    traceback for a message. Every iterator keeps its latest ``error``; this raises that instead::
+
+        with surface_errors(train, val):
+            model.fit(train, validation_data=val)
+    """
+    iterators = [iterator for iterator in iterators if isinstance(iterator, DirectoryIterator)]
+    for iterator in iterators:
+        iterator.error = None
+    try:
+        yield
+    except Exception as error:
+        original = next((iterator.error for iterator in iterators if iterator.error is not None), error)
+        if original is error:
+            raise
+        raise original from error

@@ -1,0 +1,101 @@
+"""The generators of the three parts of a data folder, as every command takes them."""
+
+import os
+from collections.abc import Sequence
+
+from src.loading.folder import PARTS, check_data_folder
+from src.loading.generator import ImageDataGenerator
+from src.loading.iterator import DirectoryIterator
+
+# What training pictures are put through; validation and test pictures never are.
+AUGMENTATION = {
+    "rotation_range": 20,
+    "width_shift_range": 0.1,
+    "height_shift_range": 0.1,
+    "zoom_range": 0.2,
+    "horizontal_flip": True,
+    "fill_mode": "nearest",
+}
+
+
+def get_data_generators(
+    data_dir: str | os.PathLike = "data",
+    img_size: int | tuple[int, int] = 224,
+    batch_size: int = 32,
+    *,
+    augment: bool = True,
+    seed: int = 42,
+    class_mode: str | None = "categorical",
+    interpolation: str = "bilinear",
+    workers: int | None = None,
+    class_names: Sequence[str] | None = None,
+) -> tuple[DirectoryIterator, DirectoryIterator, DirectoryIterator]:
+    """The iterators ``(train, val, test)`` over ``data_dir``/{train,val,test}/<class>/.
+
+    Args:
+        data_dir: the folder that split_dataset.py made.
+        img_size: height and width, or ``(height, width)``.
+        batch_size: pictures in a batch.
+        augment: random views (:data:`AUGMENTATION`) of the training pictures. These are shuffled in any case; the
+            other parts are neither augmented nor shuffled.
+        seed: order and views are functions of (seed, epoch, picture).
+        class_mode: "categorical" (one-hot), "sparse", "binary", "input" or None.
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; all but the first average where they shrink.
+        workers: threads that load a batch, None for up to 4; changes the speed only.
+        class_names: the classes in the order of their indices; None for those of train, sorted.
+
+    Returns:
+        Three iterators over batches of RGB float32 (N, height, width, 3), 0..255 (models carry their own
+        pre-processing), with labels. For resuming, ``train.set_epoch(n)``: its epoch goes up after every pass.
+
+    Raises:
+        UserError: a folder or class is missing, empty, alone, or not the same in all parts.
+    """
+    class_names, _ = check_data_folder(data_dir, PARTS, class_names)
+    options = {"seed": seed, "class_mode": class_mode, "interpolation": interpolation, "workers": workers}
+    train, val, test = (
+        get_data_generator(
+            data_dir,
+            part,
+            img_size,
+            batch_size,
+            augment=augment and part == "train",
+            class_names=class_names,
+            **options,
+        )
+        for part in PARTS
+    )
+    return train, val, test
+
+
+def get_data_generator(
+    data_dir: str | os.PathLike = "data",
+    part: str = "test",
+    img_size: int | tuple[int, int] = 224,
+    batch_size: int = 32,
+    *,
+    augment: bool = False,
+    shuffle: bool | None = None,
+    seed: int = 42,
+    class_mode: str | None = "categorical",
+    interpolation: str = "bilinear",
+    workers: int | None = None,
+    class_names: Sequence[str] | None = None,
+) -> DirectoryIterator:
+    """The iterator over one part alone, e.g. for evaluation where the training pictures are not at hand.
+
+    Arguments as in :func:`get_data_generators`; ``shuffle`` None shuffles "train" only.
+    """
+    class_names, _ = check_data_folder(data_dir, [part], class_names)
+    size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
+    return ImageDataGenerator(**(AUGMENTATION if augment else {})).flow_from_directory(
+        os.path.join(data_dir, part),
+        target_size=size,
+        batch_size=batch_size,
+        classes=class_names,
+        class_mode=class_mode,
+        shuffle=part == "train" if shuffle is None else shuffle,
+        seed=seed,
+        interpolation=interpolation,
+        threads=workers,
+    )

@@ -1,0 +1,221 @@
+"""Any picture that OpenCV or Pillow writes comes out as RGB uint8, upright; what is no picture comes as ImageError."""
+
+import io
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from src import imaging
+from src.imaging import ImageError
+
+RNG = np.random.default_rng(0)
+GRAY = RNG.integers(0, 256, (20, 30)).astype(np.uint8)
+RGB = RNG.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+RGBA = np.dstack([RGB, GRAY])
+GRAY_AS_RGB = np.repeat(GRAY[..., None], 3, axis=2)
+PALETTE = Image.fromarray(RGB).quantize(64)
+
+
+def pillow(image, kind, **options) -> bytes:
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def opencv(suffix, image) -> bytes:
+    return cv2.imencode(suffix, image[..., ::-1] if image.ndim == 3 else image)[1].tobytes()
+
+
+def over_white(rgba) -> np.ndarray:
+    color, alpha = rgba[..., :3].astype(int), rgba[..., 3:].astype(int)
+    return (color * alpha + 255 * (255 - alpha) + 127) // 255
+
+
+def wide(image, low=0) -> np.ndarray:
+    return (image.astype(np.uint16) << 8) | low
+
+
+LOSSLESS = {
+    **{f"rgb {kind}": (pillow(RGB, kind), RGB) for kind in ("PNG", "BMP", "TIFF", "PPM", "JPEG2000")},
+    **{f"gray {kind}": (pillow(GRAY, kind), GRAY_AS_RGB) for kind in ("PNG", "BMP", "TIFF", "PPM")},
+    **{f"palette {kind}": (pillow(PALETTE, kind), np.array(PALETTE.convert("RGB"))) for kind in ("PNG", "TIFF", "GIF")},
+    **{
+        f"1 bit {kind}": (pillow(Image.fromarray(GRAY > 99), kind), (GRAY_AS_RGB > 99) * 255)
+        for kind in ("PNG", "TIFF")
+    },
+    "rgb WEBP": (pillow(RGB, "WEBP", lossless=True), RGB),
+    "gray 16 bit PNG": (opencv(".png", wide(GRAY, 200)), GRAY_AS_RGB),
+    "rgb 16 bit PNG": (opencv(".png", wide(RGB, 200)), RGB),
+    "gray 16 bit TIFF": (pillow(wide(GRAY), "TIFF"), GRAY_AS_RGB),
+    "gray 32 bit TIFF": (pillow(GRAY.astype(np.int32), "TIFF"), GRAY_AS_RGB),
+    "float 0..1 gray TIFF": (opencv(".tiff", GRAY / np.float32(255)), GRAY_AS_RGB),
+    "float 0..1 rgb TIFF": (opencv(".tiff", RGB / np.float32(255)), RGB),
+    "float 0..255 gray TIFF": (pillow(GRAY.astype(np.float32), "TIFF"), GRAY_AS_RGB),
+    "double 0..1 gray TIFF": (opencv(".tiff", GRAY / np.float64(255)), GRAY_AS_RGB),
+    "rgba PNG": (pillow(RGBA, "PNG"), over_white(RGBA)),
+    "rgba TIFF": (pillow(RGBA, "TIFF"), over_white(RGBA)),
+    "rgba WEBP": (pillow(RGBA, "WEBP", lossless=True, exact=True), over_white(RGBA)),
+    "rgba 16 bit PNG": (cv2.imencode(".png", wide(RGBA[..., [2, 1, 0, 3]]))[1].tobytes(), over_white(RGBA)),
+    "gray and alpha PNG": (
+        pillow(Image.merge("LA", [Image.fromarray(GRAY), Image.fromarray(RGB[..., 0])]), "PNG"),
+        over_white(np.dstack([GRAY_AS_RGB, RGB[..., 0]])),
+    ),
+    **{
+        f"palette with transparency {kind}": (
+            data := pillow(PALETTE, kind, transparency=3),
+            over_white(np.array(Image.open(io.BytesIO(data)).convert("RGBA"))),
+        )
+        for kind in ("PNG", "GIF")
+    },
+}
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_lossless_formats_come_out_exactly(name):
+    data, expected = LOSSLESS[name]
+    image = imaging.decode_image(data, name)
+    assert image.dtype == np.uint8 and image.flags["C_CONTIGUOUS"]
+    np.testing.assert_array_equal(image, expected)
+
+
+def test_16_bit_rgb_tiff_within_one_level():
+    image = imaging.decode_image(opencv(".tiff", wide(RGB, 7)))
+    np.testing.assert_allclose(image.astype(int), RGB, atol=1)
+
+
+def test_float_tiff_with_nan_and_beyond_255():
+    values = GRAY.astype(np.float32) * 1000
+    values[3, 4] = np.nan
+    image = imaging.decode_image(opencv(".tiff", values))
+    expected = np.rint(np.nan_to_num(values) / np.nanmax(values) * 255)
+    np.testing.assert_array_equal(image[..., 0], expected)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpeg_agrees_with_pillow(mode):
+    smooth = cv2.resize(RGB, (90, 60), interpolation=cv2.INTER_CUBIC)
+    data = pillow(Image.fromarray(smooth).convert(mode), "JPEG", quality=95)
+    expected = np.array(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    np.testing.assert_allclose(imaging.decode_image(data), expected, atol=4)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "JPEG"])
+@pytest.mark.parametrize("pixels", [RGB, RGBA], ids=["rgb", "rgba"])
+def test_exif_orientation_is_applied(kind, pixels, orientation):
+    if kind == "JPEG":
+        pixels = RGB
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    options = {"WEBP": {"lossless": True, "exact": True}, "JPEG": {"quality": 100, "subsampling": 0}}.get(kind, {})
+    data = pillow(pixels, kind, exif=exif, **options)
+    expected = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    expected = over_white(expected) if expected.shape[2] == 4 else expected
+    np.testing.assert_allclose(imaging.decode_image(data).astype(int), expected, atol=3 if kind == "JPEG" else 0)
+
+
+def test_read_image_opens_any_name(tmp_path):
+    path = tmp_path / "žluťoučký kůň 馬.png"
+    imaging.write_image(path, RGB)
+    np.testing.assert_array_equal(imaging.read_image(path), RGB)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"not a picture at all" * 9, "not a readable picture"),
+        (pillow(np.tile(RGB, (9, 9, 1)), "JPEG")[:9000], "cut off"),
+        (pillow(RGB, "PNG")[:700], "cut off"),
+        (pillow(RGB, "TIFF")[:500], "not a readable picture"),
+    ],
+)
+def test_unreadable_files_name_themselves_and_say_why(tmp_path, capfd, content, reason):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(content)
+    for read in (imaging.read_image, imaging.verify_image):
+        with pytest.raises(ImageError) as caught:
+            read(path)
+        assert caught.value.path == str(path) and str(path) in str(caught.value) and caught.value.reason
+        if read is imaging.read_image:
+            assert reason in caught.value.reason
+    assert capfd.readouterr().err == ""  # OpenCV's own C messages are silenced
+
+
+def test_missing_and_too_large_files(tmp_path, monkeypatch):
+    with pytest.raises(ImageError, match="no such file"):
+        imaging.read_image(tmp_path / "missing.png")
+    imaging.write_image(tmp_path / "x.png", RGB)
+    monkeypatch.setattr(imaging, "MAX_FILE_BYTES", 100)
+    for read in (imaging.read_image, imaging.verify_image):
+        with pytest.raises(ImageError, match="larger than"):
+            read(tmp_path / "x.png")
+
+
+def test_a_small_file_with_too_many_pixels_is_refused(tmp_path):
+    path = tmp_path / "bomb.png"
+    Image.new("1", (20_000, 20_000)).save(path)
+    with pytest.raises(ImageError, match="pixels"):
+        imaging.verify_image(path)
+    # In its own process: OpenCV takes the limit when it is loaded, which another test may have done before.
+    code = """
+import sys
+from src import imaging
+try:
+    imaging.read_image(sys.argv[1])
+except imaging.ImageError as error:
+    print(error.reason)
+"""
+    answer = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == f"more than {imaging.MAX_PIXELS:,} pixels"
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_verify_refuses_a_cut_off_jpeg(tmp_path, share):
+    data = pillow(np.tile(RGB, (9, 9, 1)), "JPEG")
+    (tmp_path / "x.jpg").write_bytes(data)
+    assert imaging.verify_image(tmp_path / "x.jpg") == (180, 270)
+    (tmp_path / "x.jpg").write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ImageError, match="cut off"):
+        imaging.verify_image(tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize("size", [(7, 11), (40, 25), (33, 61), (20, 10)])
+def test_nearest_is_pillows(size):
+    expected = np.array(Image.fromarray(RGB).resize(size[::-1], Image.NEAREST))
+    np.testing.assert_array_equal(imaging.resize_image(RGB, size, "nearest"), expected)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
+def test_shrinking_averages_over_areas(interpolation):
+    expected = np.rint(RGB.reshape(10, 2, 15, 2, 3).mean(axis=(1, 3)))
+    np.testing.assert_allclose(imaging.resize_image(RGB, (10, 15), interpolation), expected, atol=1)
+
+
+def test_bilinear_enlarges_as_pillow_does_and_each_name_differs():
+    expected = np.array(Image.fromarray(RGB).resize((61, 33), Image.BILINEAR)).astype(int)
+    np.testing.assert_allclose(imaging.resize_image(RGB, (33, 61), "bilinear"), expected, atol=1)
+    enlarged = [imaging.resize_image(RGB, (33, 61), name) for name in imaging.INTERPOLATIONS]
+    assert all((a != b).any() for i, a in enumerate(enlarged) for b in enlarged[:i])
+
+
+def test_resize_keeps_dtype_and_refuses_unknown_names():
+    assert imaging.resize_image(RGB.astype(np.float32), (10, 10)).dtype == np.float32
+    assert imaging.resize_image(GRAY, (10, 12)).shape == (10, 12)
+    with pytest.raises(ValueError, match="Received: cubic"):
+        imaging.resize_image(RGB, (10, 10), "cubic")
+
+
+@pytest.mark.parametrize(("size", "rows", "columns"), [((5, 5), (0, 20), (5, 25)), ((4, 12), (5, 15), (0, 30))])
+def test_crop_to_aspect_takes_the_centre(size, rows, columns):
+    np.testing.assert_array_equal(imaging.crop_to_aspect(RGB, size), RGB[slice(*rows), slice(*columns)])
+
+
+def test_picture_names():
+    names = ["a.JPG", "b.webp", ".hidden.png", "._a.jpg", "notes.txt", "c.tiff"]
+    assert [name for name in names if imaging.is_picture_name(name)] == ["a.JPG", "b.webp", "c.tiff"]
