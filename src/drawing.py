@@ -79,6 +79,12 @@ def enlarge_heatmap(heatmap: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(np.asarray(heatmap, np.float32), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
 
 
+def describe_maximum(heatmap: np.ndarray) -> str:
+    """The largest raw value in words; a map without positive values is one without positive evidence."""
+    maximum = float(np.max(heatmap))
+    return f"largest raw value {maximum:.3g}" if maximum > 0 else f"zero everywhere: {NO_EVIDENCE}"
+
+
 def _on_scale(heatmap: np.ndarray, maximum: float) -> np.ndarray:
     """Raw values to 0..1. A maximum of 0 divides nothing: such a map holds no positive evidence."""
     heatmap = np.asarray(heatmap, np.float32)
@@ -100,7 +106,7 @@ def draw_contact_sheet(
     columns: int = 4,
     title: str = "",
     caption_colors: Sequence[str] | None = None,
-    cell: int = _CELL,
+    cell: int | None = _CELL,
     scale: tuple[float, str, str] | None = None,
 ) -> None:
     """Pictures in rows, each with its caption below, pixel by pixel (no resampling by the plotting library).
@@ -109,7 +115,7 @@ def draw_contact_sheet(
         images: RGB uint8 (H, W, 3) of any sizes; each is fitted into its cell with its aspect ratio kept.
         captions: one for each picture; line breaks are kept, lines too long for their cell are cut with "…".
         columns: pictures in a row.
-        cell: the height of a cell in pixels; cells are as wide as the widest fitted picture.
+        cell: pixels of each picture's longer side; None draws the pictures at their own sizes.
         scale: (maximum, colormap, label) draws one colour bar of raw values for the whole sheet.
 
     Raises:
@@ -119,7 +125,7 @@ def draw_contact_sheet(
         raise ValueError(
             f"expected as many captions as pictures, at least one. Received: {len(images)}, {len(captions)}"
         )
-    tiles = [_fit(image, cell) for image in images]
+    tiles = [_fit(image, cell) if cell else image for image in images]
     cell_width = max(max(tile.shape[1] for tile in tiles), 100)
     columns = min(columns, len(tiles))
     rows = math.ceil(len(tiles) / columns)
@@ -169,16 +175,23 @@ def draw_explanation(
     image = _fit(image, int(np.clip(max(image.shape[:2]), _CELL, 560)))
     maximum = max(float(np.max(heatmap)), 0.0)
     colored = colorize_heatmap(enlarge_heatmap(heatmap, image.shape[:2]), maximum, colormap)
-    strength = f"largest raw value {maximum:.3g}" if maximum > 0 else f"zero everywhere: {NO_EVIDENCE}"
     draw_contact_sheet(
         [image, colored, overlay_heatmap(image, heatmap, maximum, colormap)],
-        ["picture", f"{method}: {strength}", "overlay"],
+        ["picture", f"{method}: {describe_maximum(heatmap)}", "overlay"],
         path,
         columns=3,
         title=title,
         cell=max(image.shape[:2]),
         scale=(maximum, colormap, "raw value, scale of this picture") if maximum > 0 else None,
     )
+
+
+def explanation_pair(
+    image: np.ndarray, heatmap: np.ndarray, maximum: float, colormap: str = "inferno", side: int = _CELL
+) -> np.ndarray:
+    """Picture and overlay side by side, RGB uint8, each with its longer side at ``side`` pixels; for contact sheets."""
+    image = _fit(image, side)
+    return np.hstack([image, overlay_heatmap(image, heatmap, maximum, colormap)])
 
 
 def _fit(image: np.ndarray, cell: int) -> np.ndarray:
@@ -263,7 +276,7 @@ def plot_confusion_matrix(matrix: np.ndarray, class_names: Sequence[str], path: 
     labels = [_shorten(name, 26) for name in class_names]
     longest = max(len(label) for label in labels)
     upright = cell < 7.5 * longest  # the names below the columns
-    width, height = cell * count + 190 + 7 * longest, cell * count + (100 + 7 * longest if upright else 110)
+    width, height = 1.05 * cell * count + 190 + 7 * longest, cell * count + (100 + 7 * longest if upright else 110)
     big = float(np.interp(count, [10, 100], [11, 30]))  # a wide picture is looked at from afar
     with _figure(path, width, height) as figure:
         axes = figure.add_subplot()

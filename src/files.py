@@ -70,7 +70,8 @@ def write_json(path: str | os.PathLike, value) -> None:
     """Write ``value`` as indented JSON, atomically; keys keep their order."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_file(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        # A file name that is not UTF-8 holds lone surrogates; as \udcXX, JSON's own escape, they come back unchanged.
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def read_json(path: str | os.PathLike):
@@ -79,13 +80,16 @@ def read_json(path: str | os.PathLike):
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(describe_os_error(error)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); make it anew with the command that wrote it") from error
 
 
 def write_csv(path: str | os.PathLike, header: list[str], rows: Iterable[Iterable]) -> None:
     """Write rows under a header as CSV, atomically. Cells that a spreadsheet would run as a formula get a quote."""
-    with atomic_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
+    with (
+        atomic_file(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as stream,
+    ):
         writer = csv.writer(stream)
         writer.writerow(header)
         writer.writerows([_harmless(cell) for cell in row] for row in rows)

@@ -1,0 +1,47 @@
+# The two commands: `make demo` runs everything on drawn pictures, `make test` runs the tests.
+# Both make the environment in .venv first. Plain pip and python work as well: see README.md.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-quick test-slow lint install clean
+
+install: $(READY)
+
+$(READY): requirements.txt requirements-dev.txt
+	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed; say which with make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $(READY)
+
+demo: $(READY)
+	@if [ -f data/split.json ] && ! grep -q '"source": "shapes"' data/split.json; then \
+		echo "error: data/ holds a split of your own pictures, which the demo would replace; move it away first" >&2; exit 2; fi
+	$(RUN) split_dataset.py --source shapes --force
+	$(RUN) -m src.data_loader
+	$(RUN) -m src.baseline_cnn --image-size 96 --epochs 8
+	$(RUN) -m src.transfer_model --backbone efficientnet_lite0
+	$(RUN) -m src.evaluate
+	$(RUN) -m src.gradcam
+	$(RUN) -m src.predict "$$(ls data/test/*/*.png | head -n 1)"
+	$(RUN) -m src.gradcam --model imagenet --image $$($(RUN) -m src.datasets.samples)
+	@echo
+	@echo "Done. Look at: gradcam/gradcam_sample.png (why), gradcam/comparison.png and gradcam/confusion_matrix.png"
+	@echo "(how well), gradcam/imagenet/gradcam_samples.png (real photographs, 1,000 classes), models/ (the networks)."
+
+test: $(READY)
+	$(RUN) -m pytest -q -m "not slow"
+
+test-quick: $(READY)
+	$(RUN) -m pytest -q -m "not slow and not commands"
+
+test-slow: $(READY)
+	$(RUN) -m pytest -q -m slow
+
+lint: $(READY)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache

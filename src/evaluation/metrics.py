@@ -1,0 +1,123 @@
+"""Figures of a classifier on pictures it was not trained on, each with its n; scikit-learn computes the customary ones."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+
+# A model that gives this share of the pictures one class, though far fewer are of it, has learnt next to nothing.
+COLLAPSE_SHARE = 0.9
+_COLLAPSE_MARGIN = 0.15
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model did on n pictures of C classes.
+
+    Attributes:
+        accuracy, interval: share of right answers and its 95% Wilson interval (low, high).
+        per_class: class name -> precision, recall, f1, roc_auc (one against the rest), support.
+        macro, weighted: precision, recall, f1 averaged over classes, plainly and by support.
+        roc_auc: mean of the classes' areas; None where a class does not occur.
+        matrix: int (C, C), rows true, columns predicted.
+        confused: (true, predicted, count) of the off-diagonal cells, most frequent first.
+        collapsed_class: the class that nearly all pictures were given, or None.
+    """
+
+    n: int
+    accuracy: float
+    interval: tuple[float, float]
+    per_class: dict[str, dict[str, float | int | None]]
+    macro: dict[str, float]
+    weighted: dict[str, float]
+    roc_auc: float | None
+    matrix: np.ndarray
+    confused: list[tuple[str, str, int]]
+    collapsed_class: str | None
+
+    def as_json(self) -> dict:
+        """Plain Python values, for ``metrics.json`` and ``--json``."""
+        return {
+            "accuracy": self.accuracy,
+            "interval": list(self.interval),
+            "macro_f1": self.macro["f1"],
+            "macro": self.macro,
+            "weighted": self.weighted,
+            "roc_auc": self.roc_auc,
+            "per_class": self.per_class,
+            "confusion_matrix": self.matrix.tolist(),
+            "most_confused": [list(entry) for entry in self.confused[:10]],
+            "collapsed_class": self.collapsed_class,
+            "n": self.n,
+        }
+
+
+def wilson_interval(right: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Wilson's score interval of a share (JASA 1927), 95% by default; sound also at 0, at 1 and for small n."""
+    if n == 0:
+        return 0.0, 1.0
+    share = right / n
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, center - half), min(1.0, center + half)
+
+
+def evaluate_predictions(labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]) -> Evaluation:
+    """All figures from true labels int (N,) and probabilities float (N, C)."""
+    labels, probabilities = np.asarray(labels, int), np.asarray(probabilities, float)
+    count = len(class_names)
+    if probabilities.shape != (len(labels), count) or len(labels) == 0:
+        raise ValueError(f"expected probabilities of shape ({len(labels)}, {count}). Received: {probabilities.shape}")
+    predicted = probabilities.argmax(axis=1)
+    indices = np.arange(count)
+    matrix = confusion_matrix(labels, predicted, labels=indices)
+    columns = precision_recall_fscore_support(labels, predicted, labels=indices, zero_division=0)
+    areas = [_area(labels == index, probabilities[:, index]) for index in indices]
+    per_class = {
+        name: {
+            "precision": float(columns[0][index]),
+            "recall": float(columns[1][index]),
+            "f1": float(columns[2][index]),
+            "roc_auc": areas[index],
+            "support": int(columns[3][index]),
+        }
+        for index, name in enumerate(class_names)
+    }
+    right = int((labels == predicted).sum())
+    return Evaluation(
+        n=len(labels),
+        accuracy=right / len(labels),
+        interval=wilson_interval(right, len(labels)),
+        per_class=per_class,
+        macro=_average(columns, None),
+        weighted=_average(columns, columns[3]),
+        roc_auc=None if None in areas else float(np.mean(areas)),
+        matrix=matrix,
+        confused=_confused(matrix, class_names),
+        collapsed_class=_collapsed(matrix, class_names),
+    )
+
+
+def _average(columns, weights) -> dict[str, float]:
+    return {key: float(np.average(columns[i], weights=weights)) for i, key in enumerate(("precision", "recall", "f1"))}
+
+
+def _area(positive: np.ndarray, scores: np.ndarray) -> float | None:
+    """Area under the ROC curve; not defined where all pictures or none are of the class."""
+    return None if positive.all() or not positive.any() else float(roc_auc_score(positive, scores))
+
+
+def _confused(matrix: np.ndarray, class_names: list[str]) -> list[tuple[str, str, int]]:
+    pairs = [
+        (class_names[true], class_names[predicted], int(matrix[true, predicted]))
+        for true, predicted in zip(*np.nonzero(matrix))
+        if true != predicted
+    ]
+    return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))
+
+
+def _collapsed(matrix: np.ndarray, class_names: list[str]) -> str | None:
+    given, true = matrix.sum(axis=0) / matrix.sum(), matrix.sum(axis=1) / matrix.sum()
+    index = int(given.argmax())
+    return class_names[index] if given[index] >= max(COLLAPSE_SHARE, true[index] + _COLLAPSE_MARGIN) else None

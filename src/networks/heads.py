@@ -1,0 +1,20 @@
+"""The head that every trained network of ours ends in: ``logits`` (linear), then ``probabilities`` (softmax)."""
+
+import keras
+from keras import layers
+
+
+def add_head(features, class_count: int):
+    """Dense ``logits`` and their softmax over any number of classes (two units for two classes).
+
+    Two softmax units learn what one sigmoid unit learns (their difference is its logit), and every class then has
+    a logit of its own to explain.
+    """
+    logits = layers.Dense(class_count, name="logits")(features)
+    # float32 whatever the policy: half precision would round confidences near 1
+    return layers.Softmax(name="probabilities", dtype="float32")(logits)
+
+
+def logits_model(model: keras.Model) -> keras.Model:
+    """The same layers with the logits as output: what the loss is computed on, since log(softmax) loses digits."""
+    return keras.Model(model.inputs, model.get_layer("logits").output, name=f"{model.name}_logits")

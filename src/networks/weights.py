@@ -1,0 +1,102 @@
+"""Weights of keras.applications: ImageNet's by Keras' own cached download, or a local file in Keras' formats."""
+
+import os
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+
+from src.errors import UserError
+
+# Where keras.applications keeps its files; only asked whether it answers, Keras itself downloads.
+WEIGHTS_HOST = "https://storage.googleapis.com/tensorflow/keras-applications/"
+_PROBE_SECONDS = 5.0
+
+_host_answers: bool | None = None  # asked once per process: a name that does not resolve may hang for long
+
+
+def can_reach_weights_host() -> bool:
+    """Whether the host of Keras' weights answers within a few seconds (any HTTP status counts as an answer)."""
+    global _host_answers
+    if _host_answers is None:
+        answers = []
+        # getaddrinfo knows no time-out, so it waits in a thread that may be left behind.
+        probe = threading.Thread(target=lambda: answers.append(_probe(WEIGHTS_HOST)), daemon=True)
+        probe.start()
+        probe.join(_PROBE_SECONDS + 1.0)
+        _host_answers = bool(answers and answers[0])
+    return _host_answers
+
+
+def _probe(url: str) -> bool:
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_PROBE_SECONDS).close()
+        return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+def find_cached(file_name: str) -> Path | None:
+    """A weights file in Keras' cache (``KERAS_HOME``, else ``~/.keras``), or None."""
+    path = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / file_name
+    return path if path.is_file() else None
+
+
+def download_imagenet(factory: Callable[..., keras.Model], name: str, cached_file: str | None) -> keras.Model:
+    """``factory(weights="imagenet", include_top=False)``, downloaded by Keras or from its cache.
+
+    Raises ``UserError`` where there is no network and no cached file, or the download breaks.
+    """
+    if not (cached_file and find_cached(cached_file)) and not can_reach_weights_host():
+        raise UserError(_no_weights(name, "the host of Keras' weights does not answer"))
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(30.0)  # Keras' own download knows no time-out
+    try:
+        return factory(weights="imagenet", include_top=False)
+    except Exception as error:  # Keras wraps network errors in a bare Exception
+        raise UserError(_no_weights(name, str(error))) from error
+    finally:
+        socket.setdefaulttimeout(timeout)
+
+
+def _no_weights(name: str, why: str) -> str:
+    return (
+        f"the ImageNet weights of {name} cannot be had ({why}); give a local file with --weights PATH, "
+        "or use --backbone efficientnet_lite0, whose weights are installed already"
+    )
+
+
+def load_keras_weights(model: keras.Model, twins: Sequence[Callable[[], keras.Model]], path: str | os.PathLike) -> None:
+    """Load ``.keras``, ``.weights.h5`` or ``.h5`` into ``model``.
+
+    ``twins`` build networks whose first weights are the model's, with or without a head: a weights file only loads
+    into the network it was saved from, and Keras publishes each with and without its 1,000-class top.
+    Raises ``UserError`` where the file is missing or fits none of them; the model is then as it was.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"--weights {path}: no such file; give a .h5, .weights.h5 or .keras file")
+    expected = [weight.shape for weight in model.weights]
+    reason = "none of its forms has these shapes"
+    for twin in twins if path.suffix != ".keras" else [lambda: _load_whole(path)]:
+        try:
+            loaded = twin()
+            if path.suffix != ".keras":
+                loaded.load_weights(path)
+            values = loaded.get_weights()[: len(expected)]
+            if [tuple(value.shape) for value in values] == [tuple(shape) for shape in expected]:
+                model.set_weights(values)
+                return
+        except Exception as error:  # h5py, zipfile and Keras each raise kinds of their own
+            reason = " ".join(str(error).split())[:200]
+    raise UserError(f"--weights {path} does not fit {model.name} ({reason}); give weights of that network")
+
+
+def _load_whole(path: Path) -> keras.Model:
+    return keras.saving.load_model(path, compile=False, safe_mode=True)

@@ -1,0 +1,123 @@
+"""Pictures in, classes and confidences out: ``python -m src.predict PATH...``."""
+
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+
+from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
+from src.imaging import ImageError, is_picture_name, load_image
+from src.progress import say, track
+from src.settings import add_model_arguments, create_parser, positive_int, quiet_tensorflow
+
+EXAMPLES = """  python -m src.predict photo.jpg
+  python -m src.predict holiday/ more/*.jpg --csv > classes.csv
+  python -m src.predict photo.jpg --model imagenet --top 5"""
+
+
+def find_pictures(paths: list[str]) -> list[str]:
+    """Files as named, folders searched through and through; sorted within each folder, each file once.
+
+    Raises ``UserError`` where nothing is found at all, or a path does not exist.
+    """
+    found: dict[str, None] = {}
+    for path in paths:
+        if os.path.isdir(path):
+            for root, folders, names in os.walk(path):
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                found.update((os.path.join(root, name), None) for name in sorted(filter(is_picture_name, names)))
+        else:
+            found[path] = None  # a missing file is reported with the unreadable ones
+    if not found:
+        raise UserError(f"no pictures in {', '.join(paths)}")
+    return list(found)
+
+
+def predict_pictures(bundle, paths: list[str], *, top: int = 3, batch_size: int = 32) -> tuple[list[dict], list[dict]]:
+    """Predict pictures in batches; unreadable ones are listed, not raised.
+
+    Returns:
+        ``predictions``: path, class, class_index, confidence (0..1) and ``top``, a list of class and confidence;
+        ``failed``: path and reason.
+    """
+    import numpy as np
+
+    predictions, failed = [], []
+    for start in track(range(0, len(paths), batch_size), what="Predicting", unit="batches"):
+        images, names = [], []
+        for path in paths[start : start + batch_size]:
+            try:
+                images.append(load_image(path, bundle.image_size, bundle.interpolation))
+                names.append(path)
+            except ImageError as error:
+                failed.append({"path": error.path, "reason": error.reason})
+        if names:
+            probabilities = bundle.predict(bundle.preprocess(np.stack(images)))
+            predictions += [_record(bundle, path, row, top) for path, row in zip(names, probabilities)]
+    return predictions, failed
+
+
+def _record(bundle, path: str, probabilities, top: int) -> dict:
+    order = probabilities.argsort()[::-1][:top]
+    ranked = [{"class": bundle.class_names[i], "confidence": round(float(probabilities[i]), 6)} for i in order]
+    return {"path": path, "class": ranked[0]["class"], "class_index": int(order[0]),
+            "confidence": ranked[0]["confidence"], "top": ranked}  # fmt: skip
+
+
+def choose_model(models_dir: str) -> str:
+    """The bundle that is used when none is named: ``transfer``, or else the only or last one."""
+    folder = Path(models_dir)
+    names = sorted(path.parent.name for path in folder.glob("*/bundle.json") if not path.parent.name.startswith("."))
+    if not names:
+        raise UserError(f"there is no model in {models_dir}; train one with: python -m src.transfer_model")
+    return "transfer" if "transfer" in names else names[-1]
+
+
+def _write(arguments, predictions: list[dict], failed: list[dict]) -> None:
+    if arguments.json:
+        # a name that is not UTF-8 would break the line; JSON's escapes carry it
+        print(json.dumps({"predictions": predictions, "failed": failed}))
+        return
+    if arguments.csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(["path", "class", "confidence", "runners_up"])
+        for row in predictions:
+            others = "; ".join(f"{other['class']} {other['confidence']:.4f}" for other in row["top"][1:])
+            writer.writerow([row["path"], row["class"], f"{row['confidence']:.4f}", others])
+        return
+    for row in predictions:
+        others = ", ".join(f"{other['class']} {other['confidence']:.1%}" for other in row["top"][1:])
+        print(f"{row['path']}: {row['class']} {row['confidence']:.1%}" + (f"  (then {others})" if others else ""))
+
+
+@command
+def main(argv=None) -> int:
+    parser = create_parser("Name what is in pictures.", EXAMPLES)
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="pictures, or folders of pictures")
+    add_model_arguments(parser)
+    parser.add_argument("--top", type=positive_int, default=3, help="how many classes to name for each picture")
+    parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON line")
+    form.add_argument("--csv", action="store_true", help="print CSV")
+    arguments = parser.parse_args(argv)
+    paths = find_pictures(arguments.paths)
+    name = arguments.model or choose_model(arguments.models_dir)
+    quiet_tensorflow()
+    from src.bundle import load_bundle
+
+    bundle = load_bundle(
+        name, arguments.models_dir, class_names=arguments.classes, preprocessing=arguments.preprocessing
+    )
+    predictions, failed = predict_pictures(bundle, paths, top=arguments.top, batch_size=arguments.batch_size)
+    _write(arguments, predictions, failed)
+    for failure in failed:
+        say(f"not read: {failure['path']}: {failure['reason']}")
+    if failed and not predictions:
+        raise UserError("none of the pictures could be read")
+    return EXIT_PARTIAL if failed else EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

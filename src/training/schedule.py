@@ -1,0 +1,20 @@
+"""The settings of the two phases, apart from the training so that ``--help`` loads no TensorFlow."""
+
+from dataclasses import dataclass
+
+from src.settings import auto_or_count, option, positive_int
+
+
+@dataclass(frozen=True)
+class TwoPhaseSettings:
+    """The schedule of S1, or on while it helps."""
+
+    phase1_epochs: str | int = option("auto", "epochs with the backbone frozen; S1: 5", type=auto_or_count)
+    phase2_epochs: str | int = option("auto", "epochs with its top layers unfrozen; S1: 5", type=auto_or_count)
+    phase1_rate: float = option(1e-4, "learning rate (Adam) of phase 1")
+    phase2_rate: float = option(1e-5, "learning rate (Adam) of phase 2")
+    patience: int = option(3, "epochs without improvement of validation loss that end a phase", type=positive_int)
+    views: int = option(
+        4, "augmented views of each training picture that go through the frozen layers once; 0: a new one every epoch"
+    )
+    cache_gb: float = option(4.0, "memory for stored features; a phase that needs more computes every epoch anew")

@@ -1,0 +1,102 @@
+"""Transfer in two phases: the head over a frozen backbone, then the backbone's top layers at a small rate.
+
+The traps are in BatchNormalization. In Keras 3 it normalises by the batch wherever ``training and layer.trainable``,
+and ``fit`` passes training=True into every layer: so each BatchNormalization layer itself stays frozen in both
+phases (its moving statistics belong to ImageNet's weights), and ``compile`` follows every change of ``trainable``.
+"""
+
+import math
+
+import keras
+import numpy as np
+
+from src.progress import say
+from src.training.fit import TrainingHistory, fit_phase
+from src.training.frozen_features import FeatureBatches, extract_features, split_at
+from src.training.schedule import TwoPhaseSettings
+
+
+def freeze_below(base: keras.Model, first_trainable: int | None) -> int:
+    """Freeze the backbone's layers below an index and all its BatchNormalization; unfreeze the others.
+
+    Args:
+        first_trainable: index in ``base.layers``; None freezes all.
+
+    Returns:
+        The number of trainable parameters left in the backbone.
+    """
+    for index, layer in enumerate(base.layers):
+        above = first_trainable is not None and index >= first_trainable
+        layer.trainable = above and not isinstance(layer, keras.layers.BatchNormalization)
+    return sum(int(np.prod(weight.shape)) for weight in base.trainable_weights)
+
+
+def train_two_phase(
+    logits: keras.Model,
+    base: keras.Model,
+    train,
+    val,
+    settings: TwoPhaseSettings,
+    *,
+    first_trainable: int,
+    seed: int,
+    class_weight: dict[int, float] | None = None,
+) -> TrainingHistory:
+    """Train both phases and leave the best epoch of both, by validation loss, in the model.
+
+    Args:
+        logits: inputs -> logits (N, C), sharing its layers with ``base``; a layer "pooling" follows ``base``.
+        base: the backbone.
+        train, val: iterators over pictures.
+        first_trainable: index in ``base.layers``, the start of a block, from which phase 2 trains.
+    """
+    history = TrainingHistory(logits)
+    freeze_below(base, None)
+    uppers, sources = _prepare_phases(logits, base, train, val, settings, first_trainable, seed)
+    common = {"patience": settings.patience, "class_weight": class_weight}
+    fit_phase(
+        uppers[0], *sources[0], history, phase=1, epochs=settings.phase1_epochs, learning_rate=settings.phase1_rate, **common
+    )
+    if settings.phase2_epochs != 0:
+        if history.best_row:
+            history.restore_best()  # the patience of phase 1 has gone past its best
+        count = freeze_below(base, first_trainable)
+        name = base.layers[first_trainable].name
+        say(f"Phase 2 trains {count:,} parameters of the backbone, from {name} on (BatchNormalization stays frozen).")
+        fit_phase(
+            uppers[1], *sources[1], history, phase=2, epochs=settings.phase2_epochs, learning_rate=settings.phase2_rate, **common
+        )
+    history.restore_best()
+    base.trainable = True  # the bundle is an ordinary network; what was frozen is a matter of this training
+    return history
+
+
+def _prepare_phases(logits, base, train, val, settings, first_trainable, seed):
+    """For each phase the model to fit and its (train, val): stored features where they fit, else the pictures."""
+    plain = [logits, logits], [(train, val), (train, val)]
+    if settings.views == 0:
+        return plain
+    cuts = [logits.get_layer("pooling").output]
+    if settings.phase2_epochs != 0:
+        cuts.append(base.layers[first_trainable].input)
+    pictures = settings.views * train.samples + val.samples
+    sizes = [pictures * 4 * math.prod(cut.shape[1:]) / 2**30 for cut in cuts]
+    fitting = [index for index in range(len(cuts)) if sum(sizes[: index + 1]) <= settings.cache_gb]
+    for index in set(range(len(cuts))) - set(fitting):
+        say(
+            f"Phase {index + 1} computes every epoch anew: its stored features would take {sizes[index]:.1f} GB, "
+            f"more than the bound of {settings.cache_gb:g} GB (--cache-gb)."
+        )
+    if not fitting:
+        return plain
+    lower, uppers = split_at(logits, [cuts[index] for index in fitting])
+    stored_train = extract_features(lower, train, settings.views, f"Features of {settings.views} views")
+    stored_val = extract_features(lower, val, 1, "Features of validation")
+    models, sources = plain
+    for upper, index, of_train, of_val in zip(uppers, fitting, stored_train, stored_val):
+        models[index] = upper
+        sources[index] = (
+            FeatureBatches(of_train, train.batch_size, seed=seed, shuffle=True),
+            FeatureBatches(of_val, train.batch_size, seed=seed, shuffle=False),
+        )
+    return models, sources

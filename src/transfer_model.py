@@ -1,0 +1,142 @@
+"""Transfer from ImageNet in two phases: ``python -m src.transfer_model``."""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from src.errors import UserError, command
+from src.loading.folder import check_data_folder
+from src.settings import add_options, create_parser, option, positive_int, quiet_tensorflow, read_options
+
+EXAMPLES = """  python -m src.transfer_model
+  python -m src.transfer_model --backbone resnet50 --phase1-epochs 5 --phase2-epochs 5      S1's schedule
+  python -m src.transfer_model --backbone resnet50 --weights resnet50_notop.h5              weights from a file
+  python -m src.transfer_model --unfreeze 30                                                last 30 layers in phase 2"""
+
+
+@dataclass(frozen=True)
+class TransferSettings:
+    """What is trained on what; the schedule stands in ``TwoPhaseSettings``."""
+
+    data: str = option("data", "folder with train, val and test")
+    models_dir: str = option("models", "folder that the bundle is written into")
+    name: str = option("transfer", "name of the bundle")
+    backbone: str = option(
+        "auto", "auto, resnet50, efficientnet_lite0, mobilenet_v2, efficientnet_b0 or densenet121"
+    )
+    weights: str = option("imagenet", "imagenet, none, or the path of a weights file")
+    image_size: int | None = option(None, "height and width of the pictures (default: the backbone's)", type=positive_int)
+    batch_size: int = option(32, "pictures in a batch", type=positive_int)
+    unfreeze: str | None = option(
+        None, "first layer that phase 2 trains, or how many from the top; rounds to a block (default: the backbone's)"
+    )
+    augment: bool = option(True, "rotate, shift, zoom and flip the training pictures")
+    seed: int = option(42, "seed of weights, order and augmentation")
+
+
+def build_transfer_model(class_count: int, backbone: str = "resnet50", image_size: int = 224, weights: str = "imagenet"):
+    """The transfer network (flat, RGB 0..255 -> probabilities); see ``src.networks.registry.build_transfer_model``."""
+    from src.networks.registry import build_transfer_model as build
+    from src.networks.registry import get_backbone
+
+    model, _, _ = build(get_backbone(backbone), class_count, (image_size, image_size), weights=weights)
+    return model
+
+
+def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
+    """Train both phases, keep the best epoch of both by validation loss, save the bundle.
+
+    Args:
+        schedule: a ``TwoPhaseSettings``.
+
+    Returns:
+        The bundle's folder and the metrics of the epoch that was kept.
+    """
+    import keras
+
+    from src.bundle import data_facts, save_bundle
+    from src.data_loader import get_data_generators
+    from src.explainers.graph import find_target_layer
+    from src.data_loader import surface_errors
+    from src.networks.heads import logits_model
+    from src.networks.registry import build_transfer_model as build
+    from src.networks.registry import choose_backbone, get_backbone
+    from src.progress import say
+    from src.training.fit import balanced_class_weights
+    from src.training.two_phase import train_two_phase
+
+    class_names, counts = check_data_folder(settings.data)
+    name, why = choose_backbone(settings.backbone, settings.weights)
+    say(why)
+    backbone = get_backbone(name)
+    keras.utils.set_random_seed(settings.seed)
+    side = settings.image_size or backbone.image_size
+    model, base, origin = build(backbone, len(class_names), (side, side), weights=settings.weights)
+    first_trainable = backbone.block_start(base, settings.unfreeze or backbone.unfreeze_from)
+    train, val, _ = get_data_generators(
+        settings.data,
+        (side, side),
+        settings.batch_size,
+        augment=settings.augment,
+        seed=settings.seed,
+        interpolation=backbone.interpolation,
+    )
+    with surface_errors(train, val):
+        history = train_two_phase(
+            logits_model(model),
+            base,
+            train,
+            val,
+            schedule,
+            first_trainable=first_trainable,
+            seed=settings.seed,
+            class_weight=balanced_class_weights(train.classes, len(class_names)),
+        )
+    folder = save_bundle(
+        settings.name,
+        settings.models_dir,
+        model,
+        class_names=class_names,
+        image_size=(side, side),
+        interpolation=backbone.interpolation,
+        target_layer=find_target_layer(model),
+        info={
+            "backbone": name,
+            "weights": {"origin": origin.origin, "sha256": origin.sha256},
+            "data": data_facts(settings.data, counts),
+            "settings": {**asdict(settings), **asdict(schedule), "unfrozen_from": base.layers[first_trainable].name},
+            "metrics": history.best_row,
+        },
+        history=history.columns(),
+        best_epoch=history.best_row["epoch"],
+    )
+    return folder, history.best_row
+
+
+@command
+def main(argv=None) -> None:
+    from src.training.schedule import TwoPhaseSettings
+
+    parser = create_parser("Train a classifier over a backbone pre-trained on ImageNet, in two phases.", EXAMPLES)
+    add_options(parser, TransferSettings)
+    add_options(parser, TwoPhaseSettings)
+    parser.add_argument("--json", action="store_true", help="print the kept epoch's metrics as one JSON line")
+    arguments = parser.parse_args(argv)
+    settings, schedule = read_options(TransferSettings, arguments), read_options(TwoPhaseSettings, arguments)
+    if schedule.phase1_epochs == 0 and schedule.phase2_epochs == 0:
+        raise UserError("both phases have 0 epochs; give at least one of them some")
+    check_data_folder(settings.data)  # before TensorFlow takes its seconds
+    quiet_tensorflow()
+    folder, metrics = train_transfer(settings, schedule)
+    if arguments.json:
+        print(json.dumps({"bundle": str(folder), **metrics}))
+    else:
+        print(
+            f"Saved {folder}: epoch {metrics['epoch']} (phase {metrics['phase']}) was best, validation accuracy "
+            f"{metrics['val_accuracy']:.4f}.\nCurves: {folder / 'training_curves.png'}. Next: python -m src.evaluate"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Who may import whom: downward only, layers as in docs/architecture.md."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LAYERS = {
+    **dict.fromkeys(("settings", "errors", "files", "progress"), 0),
+    **dict.fromkeys(("imaging", "drawing", "inference"), 1),
+    **dict.fromkeys(("datasets", "loading", "networks", "explainers", "evaluation", "exporting"), 2),
+    **dict.fromkeys(("training", "bundle"), 3),
+    **dict.fromkeys(("recipes", "reporting", "webapp"), 4),
+}
+COMMANDS = {"data_loader", "baseline_cnn", "transfer_model", "evaluate", "gradcam", "predict"}
+FILES = sorted((ROOT / "src").rglob("*.py")) + [ROOT / "split_dataset.py"]
+
+
+def _module(path: Path) -> str:
+    return path.relative_to(ROOT / "src").parts[0].removesuffix(".py") if "src" in path.parts else path.stem
+
+
+def _imports(path: Path) -> set[str]:
+    """Top-level names under ``src`` that a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"src.{alias.name}" for alias in node.names] if node.module == "src" else [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("src.")}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_downward(path):
+    module = _module(path)
+    layer = LAYERS.get(module, 5)
+    for imported in _imports(path) - {module}:
+        below = LAYERS.get(imported, 5)
+        allowed = below < layer or (below == layer and layer in (0, 1, 3, 5))
+        assert allowed, f"{module} (layer {layer}) imports {imported} (layer {below})"
+        assert (module, imported) not in {("training", "bundle"), ("training", "exporting")}
+
+
+def test_every_module_has_a_layer():
+    known = LAYERS.keys() | COMMANDS | {"split_dataset", "__init__"}
+    assert {_module(path) for path in FILES} <= known
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "src" / "datasets").glob("*.py")), ids=lambda path: path.name)
+def test_datasets_never_import_tensorflow(path):
+    source = ast.parse(path.read_text(encoding="utf-8"))
+    names = {alias.name.split(".")[0] for n in ast.walk(source) if isinstance(n, ast.Import) for alias in n.names}
+    names |= {(n.module or "").split(".")[0] for n in ast.walk(source) if isinstance(n, ast.ImportFrom)}
+    assert not names & {"tensorflow", "keras"}

@@ -1,0 +1,82 @@
+import errno
+from dataclasses import dataclass
+
+import pytest
+
+from src.errors import UserError, command
+from src.settings import (
+    add_options,
+    auto_or_count,
+    create_parser,
+    load_settings,
+    option,
+    random_generator,
+    read_options,
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    rate: float = option(0.1, "a rate")
+    image_size: int | None = option(None, "a size")
+    epochs: str | int = option("auto", "epochs", type=auto_or_count)
+    augment: bool = option(True, "views")
+
+
+def _parse(*words):
+    parser = create_parser("Example.", "  example")
+    add_options(parser, Example)
+    return read_options(Example, parser.parse_args(words))
+
+
+def test_command_line_over_defaults():
+    assert _parse() == Example()
+    given = _parse("--rate", "0.5", "--image-size", "96", "--epochs", "7", "--no-augment")
+    assert given == Example(rate=0.5, image_size=96, epochs=7, augment=False)
+
+
+@pytest.mark.parametrize("words", [["--epochs", "-1"], ["--epochs", "many"], ["--unknown"], ["--rat", "1"]])
+def test_bad_options_end_with_code_2(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        _parse(*words)
+    assert stop.value.code == 2
+
+
+def test_unknown_saved_setting_is_refused():
+    assert load_settings(Example, {"rate": 0.2}) == Example(rate=0.2)
+    with pytest.raises(UserError, match="ratte"):
+        load_settings(Example, {"ratte": 0.2})
+
+
+def test_random_generator_is_a_function_of_its_key():
+    first = random_generator(42, 3, 7).integers(1 << 30, size=4)
+    assert (first == random_generator(42, 3, 7).integers(1 << 30, size=4)).all()
+    for other in ((43, 3, 7), (42, 4, 7), (42, 3, 8)):
+        assert (first != random_generator(*other).integers(1 << 30, size=4)).any()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (UserError("give another\n path"), 2, "error: give another path\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "out.png"), 2, "error: out.png: the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "out.png"), 2, "error: out.png: permission denied"),
+        (KeyboardInterrupt(), 130, "Stopped."),
+    ],
+)
+def test_errors_become_a_sentence_and_a_code(error, code, words, capsys):
+    @command
+    def main(argv=None):
+        raise error
+
+    assert main() == code
+    assert words in capsys.readouterr().err
+
+
+def test_a_bug_stays_a_traceback():
+    @command
+    def main(argv=None):
+        raise RuntimeError("ours")
+
+    with pytest.raises(RuntimeError):
+        main()
