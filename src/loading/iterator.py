@@ -164,12 +164,12 @@ class DirectoryIterator(KerasDirectoryIterator):
         with self.lock:
             epoch, indices = self.epoch, self._batch_indices(idx)
             self.total_batches_seen += 1
-        return self._load_batch(indices, epoch)
+        return self.load_batch(indices, epoch)
 
     def __next__(self):
         with self.lock:
             epoch, indices = self.epoch, next(self.index_generator)
-        return self._load_batch(indices, epoch)
+        return self.load_batch(indices, epoch)
 
     def _flow_index(self):
         """Indices of batch after batch, epoch after epoch; the caller holds the lock."""
@@ -184,9 +184,10 @@ class DirectoryIterator(KerasDirectoryIterator):
     # --- What they hold: pictures and labels ---
 
     def _get_batches_of_transformed_samples(self, index_array):
-        return self._load_batch(np.asarray(index_array), self.epoch)
+        return self.load_batch(np.asarray(index_array), self.epoch)
 
-    def _load_batch(self, indices: np.ndarray, epoch: int):
+    def load_batch(self, indices: np.ndarray, epoch: int):
+        """The pictures ``indices`` as ``epoch`` shows them, with their labels; neither order nor epoch moves on."""
         images = np.empty((len(indices), *self.image_shape), self.dtype)
         try:
             if self.threads > 1 and len(indices) > 1:
