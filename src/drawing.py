@@ -272,12 +272,13 @@ def plot_confusion_matrix(matrix: np.ndarray, class_names: Sequence[str], path: 
     totals = matrix.sum(axis=1, keepdims=True)
     shares = matrix / np.maximum(totals, 1)
     cell = float(np.interp(count, [2, 10, 30, MAX_CELLS_WITH_TEXT], [150, 76, 46, 40]))
-    cell = min(cell, 6000 / count)
+    cell = min(cell, 6000 / count) if count <= MAX_CELLS_WITH_TEXT else max(4.0, 2400 / count)
     labels = [_shorten(name, 26) for name in class_names]
     longest = max(len(label) for label in labels)
     upright = cell < 7.5 * longest  # the names below the columns
-    width, height = 1.05 * cell * count + 190 + 7 * longest, cell * count + (100 + 7 * longest if upright else 110)
     big = float(np.interp(count, [10, 100], [11, 30]))  # a wide picture is looked at from afar
+    width = 1.05 * cell * count + 190 + 7 * longest
+    height = cell * count + (7 * longest if upright else 25) + 60 + 8 * big
     with _figure(path, width, height) as figure:
         axes = figure.add_subplot()
         drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)

@@ -68,6 +68,7 @@ def make_gradcam_heatmap(image_array, model, last_conv_layer_name: str | None = 
 
 def explain_test_part(bundle, explainer, arguments, class_index: int | None) -> tuple[dict, list]:
     """Explain the test part, write what there is to look at; returns the JSON record and the unreadable pictures."""
+    from src.datasets.manifest import mask_path
     from src.explainers.gallery import Gallery, choose_samples
     from src.explainers.stream import explain_pictures
     from src.explainers.summary import compare_strength, measure_localisation, save_heatmaps
@@ -102,7 +103,7 @@ def explain_test_part(bundle, explainer, arguments, class_index: int | None) -> 
     if bundle.name == "transfer":
         with atomic_file(Path(arguments.output) / "gradcam_sample.png") as temporary:
             shutil.copyfile(sheet, temporary)
-    masks = [_mask_path(arguments.data, os.path.relpath(path, arguments.data)) for path in explained.paths]
+    masks = [mask_path(arguments.data, os.path.relpath(path, arguments.data)) for path in explained.paths]
     localisation = measure_localisation(explained, masks, bundle.image_size)
     record = {
         "model": bundle.name,
@@ -116,11 +117,6 @@ def explain_test_part(bundle, explainer, arguments, class_index: int | None) -> 
         "output": str(folder),
     }
     return record, explained.failures
-
-
-def _mask_path(data_dir: str, relative: str) -> Path:
-    """data/masks/test/<class>/<stem>.png of data/test/<class>/<stem>.<any>."""
-    return (Path(data_dir) / "masks" / relative).with_suffix(".png")
 
 
 def format_record(record: dict) -> str:

@@ -67,7 +67,8 @@ def train_two_phase(
             uppers[1], *sources[1], history, phase=2, epochs=settings.phase2_epochs, learning_rate=settings.phase2_rate, **common
         )
     history.restore_best()
-    base.trainable = True  # the bundle is an ordinary network; what was frozen is a matter of this training
+    for layer in base.layers:  # the bundle is an ordinary network; what was frozen is a matter of this training
+        layer.trainable = True
     return history
 
 

@@ -1,0 +1,82 @@
+"""Class activation maps: a method is its rule for weighing the target layer's channels; the base does the rest."""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from src.errors import UserError
+from src.explainers.base import Explanation
+from src.explainers.graph import build_gradient_model
+from src.explainers.targets import Target, class_logit
+
+WeightRule = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""(activations, gradients), both float32 (N, h, w, K) -> weights (N, 1, 1, K) or (N, h, w, K)."""
+
+
+def gradcam_weights(activations: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
+    """Selvaraju et al. 2017, eq. 1: alpha_k = 1/Z sum_ij dy^c/dA^k_ij, the gradient's mean over the map's Z cells."""
+    return tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
+
+
+CAM_METHODS: dict[str, WeightRule] = {"gradcam": gradcam_weights}
+
+
+class ClassActivationMap:
+    """Class activation maps of one model by one weight rule: L^c = ReLU(sum_k alpha_k A^k) (Selvaraju et al., eq. 2).
+
+    The gradient model and its graph function are built once; they share the caller's layers and alter none.
+
+    Args:
+        model: see :func:`src.explainers.graph.build_gradient_model`, which also names the errors raised.
+        weight_rule: from activations and gradients to weights.
+        target: what is differentiated.
+        target_layer: whose activations are weighed; None for the last fitting layer.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        weight_rule: WeightRule = gradcam_weights,
+        *,
+        target: Target = class_logit,
+        target_layer: str | None = None,
+    ):
+        self._gradient_model = build_gradient_model(model, target_layer)
+        self._weight_rule, self._target = weight_rule, target
+        self.target_layer = self._gradient_model.target_layer
+        self.input_shape = tuple(model.inputs[0].shape[1:])  # (H, W, 3), None where any size fits
+        self.class_count = max(model.outputs[0].shape[-1], 2)
+        signature = [tf.TensorSpec((None, *self.input_shape)), tf.TensorSpec((None,), tf.int32)]
+        self._compute = tf.function(self._trace, input_signature=signature)  # one graph for every size of batch
+
+    def _trace(self, inputs: tf.Tensor, wanted: tf.Tensor):
+        """The whole computation as one graph; ``wanted`` holds -1 where the predicted class is to be explained."""
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)  # frozen variables are not watched, and activations only arise inside
+            activations, logits, probabilities = self._gradient_model(inputs)
+            class_index = tf.where(wanted < 0, tf.argmax(logits, axis=1, output_type=tf.int32), wanted)
+            scores = self._target(logits, class_index)
+        # Scores of different pictures do not meet, so the gradient of their sum holds each one's own.
+        gradients = tape.gradient(scores, activations)
+        if gradients is None:
+            raise UserError(f"the logits do not depend on the layer {self.target_layer} in a differentiable way")
+        activations, gradients = tf.cast(activations, tf.float32), tf.cast(gradients, tf.float32)
+        weights = self._weight_rule(activations, gradients)
+        heatmaps = tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1))
+        return heatmaps, logits, probabilities, class_index
+
+    def explain(self, inputs: np.ndarray, class_index: int | Sequence[int] | None = None) -> Explanation:
+        """Explain one batch; see :class:`src.explainers.base.Explainer`. Maps are at least 0, raw."""
+        inputs = np.asarray(inputs, np.float32)
+        if inputs.ndim != 4 or any(want not in (None, got) for want, got in zip(self.input_shape, inputs.shape[1:])):
+            raise UserError(f"the model takes pictures {self.input_shape} in batches. Received: {inputs.shape}")
+        wanted = np.broadcast_to(-1 if class_index is None else np.asarray(class_index, np.int32), len(inputs))
+        if class_index is not None and not np.all((wanted >= 0) & (wanted < self.class_count)):
+            raise UserError(f"classes are numbered 0 to {self.class_count - 1}. Received: {class_index}")
+        results = self._compute(tf.constant(inputs), tf.constant(wanted, tf.int32))
+        heatmaps, logits, probabilities, explained = (result.numpy() for result in results)
+        if not (np.isfinite(heatmaps).all() and np.isfinite(logits).all()):
+            raise UserError("the model's values are not finite (NaN or infinite); its training went astray, train anew")
+        return Explanation(heatmaps, logits, probabilities, explained, self.target_layer)

@@ -1,0 +1,126 @@
+"""What explained pictures leave to look at: single drawings and one contact sheet."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from src.drawing import GREEN, RED, describe_maximum, draw_contact_sheet, draw_explanation, explanation_pair
+from src.explainers.stream import ExplainedPictures
+from src.files import atomic_folder
+from src.imaging import read_image
+from src.progress import track
+from src.settings import random_generator
+
+SHEET_PICTURES = 24
+TITLES = {"gradcam": "Grad-CAM"}
+
+
+def choose_samples(correct: np.ndarray, labels: np.ndarray, per_class: int, seed: int) -> list[int]:
+    """Pictures to draw: of every class up to ``per_class``, half of them wrong ones where there are as many.
+
+    Drawn at random as a function of the seed and the class; in the order of class, wrong ones first.
+
+    Args:
+        correct: bool (N,).
+        labels: int (N,), the true classes.
+    """
+    chosen = []
+    for label in np.unique(labels):
+        rng = random_generator(seed, int(label))
+        right, wrong = (
+            rng.permutation(np.flatnonzero((labels == label) & (correct == is_right))) for is_right in (1, 0)
+        )
+        wrong_count = min(len(wrong), max(per_class // 2, per_class - len(right)))
+        chosen += [*wrong[:wrong_count].tolist(), *right[: per_class - wrong_count].tolist()]
+    return chosen
+
+
+class Gallery:
+    """Draws explained pictures of one model into one folder.
+
+    Args:
+        folder: gradcam/<model>.
+        method: the explainer's name, for titles.
+        class_names: in the order of the model's outputs.
+        colormap: a name that matplotlib knows.
+    """
+
+    def __init__(
+        self, folder: Path, explained: ExplainedPictures, class_names: Sequence[str], method: str, colormap: str
+    ):
+        self.folder, self.explained, self.class_names = Path(folder), explained, class_names
+        self.method, self.colormap = TITLES.get(method, method), colormap
+
+    def title(self, index: int) -> list[str]:
+        """The lines over a drawing: true and predicted class with confidence, and the explained class if another."""
+        explanation, label = self.explained.explanation, self.explained.labels[index]
+        predicted, asked = int(explanation.predicted[index]), int(explanation.class_index[index])
+        lines = [f"true: {self.class_names[label]}"] if label >= 0 else []
+        lines.append(f"predicted: {self.class_names[predicted]} {explanation.probabilities[index, predicted]:.1%}")
+        if asked != predicted:
+            lines.append(f"explained: {self.class_names[asked]} {explanation.probabilities[index, asked]:.1%}")
+        return lines
+
+    def draw_samples(self, indices: Sequence[int]) -> None:
+        """Write ``correct/<class>/<picture>.png`` and ``wrong/<class>/<picture>.png`` in the place of older ones."""
+        with atomic_folder(self.folder / "correct") as correct, atomic_folder(self.folder / "wrong") as wrong:
+            for index in track(indices, what="Drawing"):
+                place = correct if self.explained.correct[index] else wrong
+                class_name = _file_name(self.class_names[self.explained.labels[index]])
+                self._draw(index, place / class_name)
+
+    def draw_each(self) -> list[Path]:
+        """Write ``pictures/<picture>.png`` for every picture; returns the paths."""
+        taken: set[Path] = set()
+        return [
+            self._draw(index, self.folder / "pictures", taken)
+            for index in track(range(len(self.explained.paths)), what="Drawing")
+        ]
+
+    def _draw(self, index: int, folder: Path, taken: set[Path] | None = None) -> Path:
+        stem = _file_name(Path(self.explained.paths[index]).stem)
+        path, number = folder / f"{stem}.png", 1
+        while path in taken if taken is not None else path.exists():  # x.jpg beside x.png, or of another folder
+            number += 1
+            path = folder / f"{stem}_{number}.png"
+        if taken is not None:
+            taken.add(path)
+        draw_explanation(
+            read_image(self.explained.paths[index]),
+            self.explained.explanation.heatmaps[index],
+            path,
+            title="\n".join(self.title(index)),
+            method=self.method,
+            colormap=self.colormap,
+        )
+        return path
+
+    def draw_sheet(self, indices: Sequence[int]) -> Path:
+        """Write ``gradcam_samples.png``: picture and overlay in pairs, all on one raw scale, wrong ones in red."""
+        # Many classes: every k-th picture, so that none of them is favoured.
+        indices = [indices[i] for i in np.linspace(0, len(indices) - 1, min(len(indices), SHEET_PICTURES)).astype(int)]
+        heatmaps = self.explained.explanation.heatmaps
+        maximum = max(float(heatmaps[indices].max()), 0.0)
+        path = self.folder / "gradcam_samples.png"
+        draw_contact_sheet(
+            [
+                explanation_pair(read_image(self.explained.paths[i]), heatmaps[i], maximum, self.colormap)
+                for i in indices
+            ],
+            ["\n".join([*self.title(i), describe_maximum(heatmaps[i])]) for i in indices],
+            path,
+            columns=min(3, len(indices)),
+            title=f"{self.folder.name}: {self.method} of the layer {self.explained.explanation.target_layer}, "
+            "one raw scale for all; green: right, red: wrong",
+            caption_colors=[GREEN if self.explained.correct[i] else RED for i in indices],
+            cell=None,
+            scale=(maximum, self.colormap, "raw value, one scale for all") if maximum > 0 else None,
+        )
+        return path
+
+
+def _file_name(text: str) -> str:
+    """A class or a picture as a part of a path: no separators, not hidden, not "..", of bearable length."""
+    return re.sub(r"[^\w .,()+-]", "_", text.encode("utf-8", "replace").decode()).strip(" .")[:100] or "_"

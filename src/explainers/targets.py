@@ -1,0 +1,34 @@
+"""What is explained: a function of the logits, and which class it is asked about."""
+
+import difflib
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from src.errors import UserError
+
+Target = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""(logits float32 (N, C), class_index int32 (N,)) -> one number for each picture (N,), to be differentiated."""
+
+
+def class_logit(logits: tf.Tensor, class_index: tf.Tensor) -> tf.Tensor:
+    """The class's logit: y^c of Grad-CAM's eq. 1, "the score for class c before the softmax".
+
+    Never the probability: where the softmax is sure, its gradient vanishes and so would the explanation.
+    """
+    return tf.gather(logits, class_index, axis=1, batch_dims=1)
+
+
+def find_class(name: str, class_names: Sequence[str]) -> int:
+    """Index of a class by its name, whatever the case. Raises ``UserError`` that lists the nearest names."""
+    folded = [known.casefold() for known in class_names]
+    if name in class_names:
+        return list(class_names).index(name)
+    if name.casefold() in folded:
+        return folded.index(name.casefold())
+    near = difflib.get_close_matches(name.casefold(), folded, n=5, cutoff=0.5)
+    near += [known for known in folded if name.casefold() in known and known not in near][:5]
+    if near:
+        raise UserError(f"no class {name}; near it are {', '.join(class_names[folded.index(n)] for n in near)}")
+    shown = ", ".join(class_names[:10]) + (f" … ({len(class_names)} in all)" if len(class_names) > 10 else "")
+    raise UserError(f"no class {name}; there are {shown}")

@@ -1,0 +1,75 @@
+"""Small networks whose maps are known by hand or by an identity."""
+
+import keras
+import numpy as np
+from keras import layers
+
+
+def hand_weighted(pooled: bool = True) -> keras.Model:
+    """(2, 2, 1) -> channels (x, -x) -> two logits.
+
+    Pooled: logits (mean x, -2 mean x) from the averages. Else a Dense layer on the 8 flattened values (cell by cell,
+    two channels each), whose first unit has the weights 1, 2, ... 8 and whose second has their negatives.
+    """
+    inputs = keras.Input((2, 2, 1))
+    convolution = layers.Conv2D(2, 1, use_bias=False, name="conv")
+    features = convolution(inputs)
+    features = layers.GlobalAveragePooling2D()(features) if pooled else layers.Flatten()(features)
+    logits = layers.Dense(2, name="logits", use_bias=False)
+    model = keras.Model(inputs, layers.Softmax(name="probabilities")(logits(features)))
+    convolution.set_weights([np.array([1.0, -1.0]).reshape(1, 1, 1, 2)])
+    ramp = np.arange(1.0, 9.0)
+    logits.set_weights([np.array([[1.0, 0.0], [0.0, 2.0]]) if pooled else np.stack([ramp, -ramp], axis=1)])
+    return model
+
+
+HAND_INPUT = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32).reshape(1, 2, 2, 1)
+
+
+def random_network(head: str = "logits", classes: int = 3, side: int = 12, seed: int = 1) -> keras.Model:
+    """Convolution, ReLU, pooling, convolution, ReLU, global average, and a head of one of users' forms."""
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((side, side, 3), name="picture")
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(inputs)
+    x = layers.Conv2D(5, 3, activation="relu", name="conv1", bias_initializer="random_normal")(x)
+    x = layers.MaxPooling2D(name="pool1")(x)
+    x = layers.Conv2D(6, 2, name="conv2", bias_initializer="random_normal")(x)
+    x = layers.BatchNormalization(name="norm2")(x)
+    x = layers.ReLU(name="relu2")(x)
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    return keras.Model(inputs, add_head(x, head, classes), name="random_network")
+
+
+def add_head(features, head: str, classes: int = 3):
+    bias = {"bias_initializer": "random_normal"}
+    if head == "logits":
+        return layers.Softmax(name="probabilities")(layers.Dense(classes, name="logits", **bias)(features))
+    if head == "softmax in Dense":
+        return layers.Dense(classes, activation="softmax", name="answer", **bias)(features)
+    if head == "Activation layer":
+        return layers.Activation("softmax")(layers.Dense(classes, name="answer", **bias)(features))
+    if head == "bare logits":
+        return layers.Dense(classes, name="answer", **bias)(features)
+    if head == "keras.ops":
+        return keras.ops.softmax(layers.Dense(classes, name="answer", **bias)(features))
+    if head == "sigmoid unit":
+        return layers.Dense(1, activation="sigmoid", name="answer", **bias)(features)
+    raise ValueError(head)
+
+
+def random_inputs(count: int = 4, side: int = 12, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0, 255, (count, side, side, 3)).astype(np.float32)
+
+
+def snapshot(model: keras.Model) -> tuple:
+    """All that an explainer must leave as it was."""
+    weights = [weight.copy() for weight in model.get_weights()]
+    flags = [(layer.name, layer.trainable) for layer in model.layers]
+    activations = [getattr(layer, "activation", None) for layer in model.layers]
+    return weights, flags, activations, str(model.get_config())
+
+
+def assert_unchanged(model: keras.Model, before: tuple) -> None:
+    after = snapshot(model)
+    assert all(np.array_equal(a, b) for a, b in zip(before[0], after[0]))
+    assert before[1:] == after[1:]

@@ -1,0 +1,132 @@
+"""Streaming, choosing, drawing and measuring many explained pictures, with an explainer that needs no network."""
+
+import cv2
+import numpy as np
+import pytest
+
+from src.errors import UserError
+from src.explainers.base import Explanation
+from src.explainers.gallery import Gallery, choose_samples
+from src.explainers.stream import ExplainedPictures, explain_pictures
+from src.explainers.summary import compare_strength, measure_localisation, save_heatmaps
+from src.explainers.targets import find_class
+from src.imaging import ImageError, read_image, write_image
+
+
+class Brightness:
+    """The map is the picture's red channel; the predicted class whether it is bright."""
+
+    target_layer = "none"
+    sizes: list
+
+    def __init__(self):
+        self.sizes = []
+
+    def explain(self, inputs, class_index=None):
+        self.sizes.append(len(inputs))
+        bright = (inputs.mean(axis=(1, 2, 3)) > 127).astype(int)
+        logits = np.stack([1.0 - bright, bright], axis=1).astype(np.float32)
+        asked = bright if class_index is None else np.full(len(inputs), class_index)
+        return Explanation(inputs[..., 0] / 255, logits, logits, asked, "none")
+
+
+def _read(path):
+    if path == "broken":
+        raise ImageError(path, "broken")
+    return np.full((2, 2, 3), float(path), np.float32)
+
+
+def test_pictures_are_explained_in_batches_and_unreadable_ones_named():
+    explainer = Brightness()
+    explained = explain_pictures(explainer, _read, ["10", "200", "broken", "30", "250"], [0, 0, 1, 1, 1], batch_size=3)
+    assert explainer.sizes == [2, 2]
+    assert explained.paths == ["10", "200", "30", "250"] and explained.labels.tolist() == [0, 0, 1, 1]
+    assert [failure.path for failure in explained.failures] == ["broken"]
+    assert explained.correct.tolist() == [True, False, False, True]
+    np.testing.assert_allclose(explained.explanation.heatmaps[:, 0, 0] * 255, [10, 200, 30, 250], rtol=1e-6)
+    strength = compare_strength(explained)
+    assert strength["correct"]["max_mean"] == pytest.approx(130 / 255)
+    assert strength["wrong"]["max_mean"] == pytest.approx(115 / 255)
+    with pytest.raises(UserError, match="none of the 1 pictures"):
+        explain_pictures(explainer, _read, ["broken"], [0])
+
+
+def test_samples_hold_right_and_wrong_of_every_class():
+    labels = np.repeat([0, 1, 2], 20)
+    correct = np.ones(60, bool)
+    correct[:10] = False  # class 0: ten wrong; class 1: one wrong; class 2: all wrong
+    correct[20] = False
+    correct[40:] = False
+    chosen = np.array(choose_samples(correct, labels, 6, seed=1))
+    counts = [
+        (int(np.sum(~correct[of])), int(np.sum(correct[of]))) for of in (chosen[labels[chosen] == c] for c in range(3))
+    ]
+    assert counts == [(3, 3), (1, 5), (6, 0)] and len(set(chosen)) == 18
+    assert choose_samples(correct, labels, 6, seed=1) == chosen.tolist()
+    assert choose_samples(correct, labels, 6, seed=2) != chosen.tolist()
+
+
+@pytest.fixture
+def explained(tmp_path):
+    """Four pictures, one class called like a path; the third map is zero."""
+    paths = []
+    for name in ("a/x.png", "b/x.png", "c.png", "d.png"):
+        paths.append(str(tmp_path / "in" / name))
+        write_image(paths[-1], np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8))
+    heatmaps = np.random.default_rng(1).uniform(0, 1, (4, 3, 3)).astype(np.float32)
+    heatmaps[2] = 0
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]], np.float32)
+    explanation = Explanation(heatmaps, probabilities, probabilities, np.array([0, 1, 0, 0]), "conv")
+    return ExplainedPictures(paths, np.array([0, 0, 0, 1]), explanation, [])
+
+
+def test_gallery_writes_what_its_names_say(explained, tmp_path):
+    gallery = Gallery(tmp_path / "out", explained, ["../cat", "dog"], "gradcam", "inferno")
+    assert gallery.title(1) == ["true: ../cat", "predicted: dog 80.0%"]
+    assert gallery.title(3)[-1] == "explained: ../cat 30.0%"
+    gallery.draw_samples([0, 1, 2])
+    gallery.draw_samples([0, 1, 3])  # the older ones go
+    written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png"))
+    assert written == ["correct/_.._cat/x.png".replace("_.._", "_"), "correct/dog/d.png", "wrong/_cat/x.png"]
+    sheet = read_image(gallery.draw_sheet([0, 1, 2]))
+    assert sheet.std() > 20
+    names = [path.name for path in gallery.draw_each()]
+    assert names == ["x.png", "x_2.png", "c.png", "d.png"]
+
+
+def test_raw_maps_are_kept(explained, tmp_path):
+    save_heatmaps(tmp_path / "heatmaps.npz", explained, ["cat", "dog"])
+    with np.load(tmp_path / "heatmaps.npz") as kept:
+        assert np.array_equal(kept["heatmaps"], explained.explanation.heatmaps)
+        assert kept["paths"].tolist() == explained.paths and kept["predicted"].tolist() == [0, 1, 0, 1]
+
+
+def test_localisation_against_masks_of_another_size(tmp_path):
+    """A map of 3 x 3 with its peak in the middle left; masks of 30 x 60 on the left half and on the right half."""
+    heatmap = np.zeros((3, 3), np.float32)
+    heatmap[1, 0] = 1.0
+    explanation = Explanation(np.stack([heatmap, heatmap, 0 * heatmap, heatmap]), *[np.eye(4, 2)] * 2, np.zeros(4, int))
+    explained = ExplainedPictures(list("abcd"), np.zeros(4, int), explanation, [])
+    left = np.zeros((30, 60), np.uint8)
+    left[:, :30] = 255
+    cv2.imwrite(str(tmp_path / "left.png"), left)
+    cv2.imwrite(str(tmp_path / "right.png"), 255 - left)
+    masks = [tmp_path / "left.png", tmp_path / "right.png", tmp_path / "left.png", tmp_path / "missing.png"]
+    measured = measure_localisation(explained, masks, (12, 12))
+    assert measured["n_masks"] == 3 and measured["mask_area"] == pytest.approx(0.5)
+    assert measured["pointing_game"] == pytest.approx(1 / 3)  # the zero map is a miss
+    # Columns of the enlarged map: 1, 1, .875, .625, .375, .125, 0 ...: all on the left half.
+    assert measured["energy_in_mask"] == pytest.approx(1 / 3)
+    assert measured["blob_energy_in_mask"] == pytest.approx(0.5, abs=1e-6)
+    assert measure_localisation(explained, [None] * 4, (12, 12)) is None
+
+
+def test_classes_are_found_by_name():
+    names = ["tench", "Great White Shark", "hen", "hen"]
+    assert find_class("great white shark", names) == 1 and find_class("hen", names) == 2
+    with pytest.raises(UserError, match="near it are tench"):
+        find_class("tensch", names)
+    with pytest.raises(UserError, match="near it are Great White Shark"):
+        find_class("shark", names)
+    with pytest.raises(UserError, match="there are tench, Great"):
+        find_class("zzzzzz", names)

@@ -1,0 +1,168 @@
+"""The command as users run it, with a network that finds coloured squares by construction."""
+
+import csv
+import gc
+import json
+import subprocess
+import sys
+import weakref
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from src.bundle import save_bundle
+from src.errors import UserError
+from src.explainers.cam import ClassActivationMap
+from src.gradcam import main, make_gradcam_heatmap
+from src.imaging import read_image, write_image
+from tests.explainers.networks import HAND_INPUT, hand_weighted, random_inputs, random_network
+
+CLASS_NAMES = ["green", "red"]
+
+
+def colour_network() -> keras.Model:
+    """Channels (green, red) of the picture, their averages, two logits."""
+    inputs = keras.Input((16, 16, 3))
+    convolution = layers.Conv2D(2, 1, use_bias=False, name="colours")
+    logits = layers.Dense(2, name="logits")
+    x = layers.GlobalAveragePooling2D()(layers.ReLU(name="features")(convolution(inputs)))
+    model = keras.Model(inputs, layers.Softmax(name="probabilities")(logits(x)))
+    convolution.set_weights([np.array([[0, 1], [1, 0], [0, 0]], np.float32).reshape(1, 1, 3, 2)])
+    logits.set_weights([np.eye(2) * 0.2, np.array([0.0, 0.1])])  # a black picture is a weak "red"
+    return model
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """data/test with six pictures of each class and masks, models/transfer."""
+    folder = tmp_path_factory.mktemp("gradcam")
+    for label, name in enumerate(CLASS_NAMES):
+        for i in range(6):
+            picture, mask = np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.uint8)
+            square = (slice(4 * i, 4 * i + 8), slice(10, 20))
+            picture[(*square, 1 - label if i else label)] = 200  # the first of each class has the other's colour
+            mask[square] = 255
+            write_image(folder / f"data/test/{name}/{i}.png", picture)
+            write_image(folder / f"data/masks/test/{name}/{i}.png", mask)
+    save_bundle(
+        "transfer",
+        folder / "models",
+        colour_network(),
+        class_names=CLASS_NAMES,
+        image_size=(16, 16),
+        interpolation="bilinear",
+        target_layer="features",
+        info={},
+    )
+    return folder
+
+
+def run(place, capsys, *arguments):
+    folders = ["--data", place / "data", "--models-dir", place / "models", "--output", place / "gradcam"]
+    code = main([str(part) for part in (*folders, *arguments)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_whole_test_part_is_explained(place, capsys):
+    code, out, err = run(place, capsys, "--json", "--samples", 2, "--batch-size", 5)
+    assert code == 0 and len(out.splitlines()) == 1 and "Model: transfer" in err
+    record = json.loads(out)
+    assert record["model"] == "transfer" and record["target_layer"] == "features"
+    assert record["n"] == record["n_masks"] == 12 and record["accuracy"] == pytest.approx(10 / 12)
+    assert record["pointing_game"] == 1.0 and record["energy_in_mask"] == pytest.approx(1.0)
+    assert record["blob_pointing_game"] == pytest.approx(1 / 3) and record["blob_energy_in_mask"] < 0.3
+    strength = record["activation_strength"]
+    assert (strength["correct"]["n"], strength["wrong"]["n"]) == (10, 2)
+    # 200 x 0.2 / 256: raw, as eq. 1 and 2 give it
+    assert strength["correct"]["max_median"] == pytest.approx(200 * 0.2 / 256, rel=1e-4)
+    folder = place / "gradcam" / "transfer"
+    with np.load(folder / "heatmaps.npz") as kept:
+        assert kept["heatmaps"].shape == (12, 16, 16) and len(set(kept["paths"].tolist())) == 12
+    with open(folder / "activation_strength.csv", newline="") as stream:
+        assert [(row["predictions"], row["n"]) for row in csv.DictReader(stream)] == [("correct", "10"), ("wrong", "2")]
+    for name in CLASS_NAMES:  # of two drawings one is right and one wrong
+        assert [len(list((folder / part / name).glob("*.png"))) for part in ("correct", "wrong")] == [1, 1]
+    sheet = (folder / "gradcam_samples.png").read_bytes()
+    assert (place / "gradcam" / "gradcam_sample.png").read_bytes() == sheet
+    assert read_image(folder / "gradcam_samples.png").std() > 20
+
+
+def test_table_for_people_and_a_named_class(place, capsys):
+    code, out, _ = run(place, capsys, "--model", "transfer", "--class", "RED", "--samples", 2)
+    assert code == 0 and "for the class red, 12 test pictures (83.3% predicted correctly)" in out
+    assert "peak on the object (no tolerance)" in out
+    correct = next(line.split() for line in out.splitlines() if line.startswith("  correct"))
+    assert correct[1:3] == ["10", "5"]  # green pictures hold nothing for red: maps of zeros
+
+
+def test_single_pictures_need_no_data(place, capsys, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    write_image(tmp_path / "black.png", np.zeros((20, 30, 3), np.uint8))
+    picture = place / "data/test/green/3.png"
+    arguments = ("--data", tmp_path / "none", "--image", picture, tmp_path)
+    code, out, err = run(place, capsys, *arguments)
+    assert code == 3 and f"not read: {tmp_path / 'broken.jpg'}: " in err
+    first, second = sorted(out.splitlines(), key=lambda line: "black" in line)
+    saved = place / "gradcam/transfer/pictures/3.png"
+    assert first.startswith(f"{picture}: green ") and first.endswith(f"-> {saved}") and saved.exists()
+    assert "red 52.5%, no positive evidence" in second
+    code, out, _ = run(place, capsys, "--image", picture, "--class", "red", "--json")
+    row = json.loads(out)["pictures"][0]
+    assert code == 0 and (row["class"], row["explained_class"], row["max"]) == ("green", "red", 0.0)
+
+
+@pytest.mark.parametrize(
+    "arguments, reason",
+    [
+        (["--class", "gren"], "no class gren; near it are green"),
+        (["--layer", "logits"], "has no spatial output; these can be explained: colours, features"),
+        (["--model", "nobody"], "train one with: python -m src.transfer_model"),
+        (["--models-dir", "/nowhere"], "train one with: python -m src.transfer_model"),
+        (["--data", "/nowhere"], "no data folder"),
+        (["--image", "/nowhere.jpg"], "none of the 1 pictures could be read"),
+    ],
+)
+def test_errors_are_one_sentence(place, capsys, arguments, reason):
+    code, out, err = run(place, capsys, *arguments)
+    assert code == 2 and out == "" and reason in err and "Traceback" not in err
+
+
+def test_data_of_other_classes_are_refused(place, capsys, tmp_path):
+    for name in ("green", "blue"):
+        write_image(tmp_path / "test" / name / "0.png", np.zeros((8, 8, 3), np.uint8))
+    code, _, err = run(place, capsys, "--data", tmp_path)
+    assert code == 2 and "lacks the class red" in err
+
+
+def test_help_loads_neither_tensorflow_nor_matplotlib():
+    loaded = "import sys, src.gradcam; print([m for m in ('tensorflow', 'keras', 'matplotlib') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+class TestMakeGradcamHeatmap:
+    def test_it_is_the_raw_map_of_the_logit(self):
+        model = hand_weighted()
+        for array in (HAND_INPUT, HAND_INPUT[0]):
+            heatmap = make_gradcam_heatmap(array, model, "conv")
+            assert heatmap.dtype == np.float32
+            np.testing.assert_allclose(heatmap, HAND_INPUT[0, ..., 0] / 4, rtol=1e-6)
+        assert make_gradcam_heatmap(HAND_INPUT, model, "conv", pred_index=1).max() == 0
+
+    def test_layer_and_class_count(self):
+        model, inputs = random_network(), random_inputs(1)
+        expected = ClassActivationMap(model, target_layer="conv1").explain(inputs, 2).heatmaps[0]
+        np.testing.assert_allclose(make_gradcam_heatmap(inputs, model, "conv1", 2), expected, atol=1e-7)
+        assert make_gradcam_heatmap(inputs, model).shape == (4, 4)
+        with pytest.raises(UserError, match="one picture"):
+            make_gradcam_heatmap(random_inputs(2), model)
+
+    def test_what_is_kept_for_a_model_goes_with_it(self):
+        model = hand_weighted()
+        make_gradcam_heatmap(HAND_INPUT, model)
+        gone = weakref.ref(model)
+        del model
+        gc.collect()
+        assert gone() is None

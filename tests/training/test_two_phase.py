@@ -1,0 +1,188 @@
+"""The two phases on a small flat network: what must not move does not, stored features change nothing."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from src.data_loader import get_data_generators
+from src.errors import UserError
+from src.networks.heads import add_head, logits_model
+from src.training.fit import TrainingHistory, balanced_class_weights, fit_phase
+from src.training.frozen_features import FeatureBatches, Features, extract_features, split_at
+from src.training.schedule import TwoPhaseSettings
+from src.training.two_phase import freeze_below, train_two_phase
+
+
+def _network():
+    """Two residual blocks with BatchNormalization over a stem, as backbones are."""
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((16, 16, 3), name="images")
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Conv2D(6, 3, 2, name="stem")(x)
+    for name in ("block1", "block2"):
+        y = layers.Conv2D(6, 3, padding="same", name=f"{name}_conv")(x)
+        y = layers.BatchNormalization(name=f"{name}_bn")(y)
+        x = layers.Add(name=f"{name}_add")([x, layers.ReLU(name=f"{name}_relu")(y)])
+    base = keras.Model(inputs, x)
+    y = layers.GlobalAveragePooling2D(name="pooling")(x)
+    y = layers.Dropout(0.2, name="dropout")(layers.Dense(8, activation="relu", name="dense")(y))
+    return keras.Model(inputs, add_head(y, 2)), base
+
+
+def _start(base) -> int:
+    return [layer.name for layer in base.layers].index("block2_conv")
+
+
+@pytest.fixture
+def generators(small_data):
+    return get_data_generators(small_data, 16, 8, seed=5)
+
+
+def _by_layer(model):
+    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+
+def test_only_what_should_moves(generators):
+    model, base = _network()
+    before = _by_layer(model)
+    schedule = TwoPhaseSettings(phase1_epochs=2, phase2_epochs=3, phase1_rate=1e-2, phase2_rate=1e-2, patience=9)
+    history = train_two_phase(
+        logits_model(model), base, *generators[:2], schedule, first_trainable=_start(base), seed=5
+    )
+    after = _by_layer(model)
+    moved = {name for name in before if any((a != b).any() for a, b in zip(before[name], after[name]))}
+    assert moved <= {"block2_conv", "dense", "logits"}, "BatchNormalization and lower layers must stay as they were"
+    assert {"dense", "logits"} <= moved
+    assert ("block2_conv" in moved) == (history.best_row["phase"] == 2)
+    assert [row["phase"] for row in history.rows] == [1, 1, 2, 2, 2]
+    assert [row["epoch"] for row in history.rows] == [1, 2, 3, 4, 5]
+    assert [row["learning_rate"] for row in history.rows] == pytest.approx([1e-2] * 5)
+    assert all(layer.trainable for layer in model.layers)
+
+
+def test_the_best_epoch_of_both_phases_is_kept(generators):
+    model, base = _network()
+    # a rate this high in phase 2 ruins what phase 1 has learnt
+    schedule = TwoPhaseSettings(phase1_epochs=4, phase2_epochs=3, phase1_rate=3e-2, phase2_rate=30.0, patience=9)
+    logits = logits_model(model)
+    history = train_two_phase(logits, base, *generators[:2], schedule, first_trainable=_start(base), seed=5)
+    best = min(history.rows, key=lambda row: row["val_loss"])
+    assert history.best_row == best and best["phase"] == 1
+    logits.compile(loss=keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    loss, accuracy = logits.evaluate(generators[1], verbose=0)
+    assert loss == pytest.approx(best["val_loss"], rel=1e-4)
+    assert accuracy == pytest.approx(best["val_accuracy"])
+
+
+def test_stored_features_give_what_the_whole_network_gives(generators):
+    model, base = _network()
+    logits, train = logits_model(model), generators[0]
+    freeze_below(base, None)
+    cuts = [logits.get_layer("pooling").output, base.layers[_start(base)].input]
+    lower, uppers = split_at(logits, cuts)
+    for features, upper in zip(extract_features(lower, train, 2, "test"), uppers):
+        assert features.values.shape[:2] == (2, train.samples)
+        for view in range(2):
+            images, labels = train.load_batch(np.arange(train.samples), view)
+            np.testing.assert_allclose(upper(features.values[view]), logits(images), atol=1e-5)
+            np.testing.assert_array_equal(features.labels, labels)
+    assert (features.values[0] != features.values[1]).any(), "views differ"
+
+
+def test_training_on_stored_features_equals_plain_training_on_the_same_views(small_data):
+    """One view without augmentation, no dropout at work: losses agree epoch by epoch."""
+    histories = []
+    for views in (0, 1):
+        model, base = _network()
+        model.get_layer("dropout").rate = 0.0
+        train, val, _ = get_data_generators(small_data, 16, 100, augment=False, seed=5)  # one batch: order is nothing
+        schedule = TwoPhaseSettings(phase1_epochs=3, phase2_epochs=3, phase1_rate=1e-2, phase2_rate=1e-3, views=views)
+        histories.append(
+            train_two_phase(logits_model(model), base, train, val, schedule, first_trainable=_start(base), seed=5)
+        )
+    for plain, stored in zip(histories[0].rows, histories[1].rows):
+        for key in ("loss", "val_loss"):
+            assert stored[key] == pytest.approx(plain[key], rel=1e-3)
+
+
+def test_no_room_for_features_means_the_plain_way(generators, capsys):
+    model, base = _network()
+    schedule = TwoPhaseSettings(phase1_epochs=1, phase2_epochs=1, cache_gb=0.0)
+    history = train_two_phase(logits_model(model), base, *generators[:2], schedule, first_trainable=_start(base), seed=5)
+    assert len(history.rows) == 2
+    assert capsys.readouterr().err.count("computes every epoch anew") == 2
+
+
+def test_feature_batches_are_a_function_of_seed_and_epoch():
+    values = np.arange(2 * 10, dtype=np.float32).reshape(2, 10, 1)
+    labels = np.eye(10, dtype=np.float32)
+
+    def epochs(seed):
+        batches = FeatureBatches(Features(values, labels), 4, seed=seed, shuffle=True)
+        result = []
+        for _ in range(3):
+            batches.on_epoch_begin()
+            result.append([batches[i] for i in range(len(batches))])
+        return result
+
+    first, again, other = epochs(1), epochs(1), epochs(2)
+    for a, b in zip(first, again):
+        for (x, y), (u, v) in zip(a, b):
+            np.testing.assert_array_equal(x, u)
+            np.testing.assert_array_equal(y, v)
+    assert any((a[0][0] != b[0][0]).any() for a, b in zip(first, other))
+    for epoch in first:
+        seen = np.concatenate([x for x, _ in epoch])[:, 0]
+        view = int(seen[0] >= 10)
+        np.testing.assert_array_equal(np.sort(seen), values[view, :, 0])
+        for x, y in epoch:
+            np.testing.assert_array_equal(x[:, 0] % 10, y.argmax(axis=1))
+
+
+def test_balanced_class_weights():
+    assert balanced_class_weights(np.array([0, 0, 0, 1]), 2) == {0: 4 / 6, 1: 2.0}
+    assert balanced_class_weights(np.array([0, 1, 1, 0]), 2) is None
+
+
+def _fit(val_losses, epochs, patience):
+    """Run ``fit_phase`` on a model whose validation loss follows a script; returns the history."""
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(2, use_bias=False, kernel_initializer="zeros")])
+    history = TrainingHistory(model)
+    data = np.zeros((4, 1), np.float32), np.eye(2, dtype=np.float32)[[0, 1, 0, 1]]
+    script = iter(val_losses)
+    add = history.add
+    history.add = lambda row: (row.update(val_loss=next(script)), add(row))[1]
+    fit_phase(
+        model, _Batches(*data), _Batches(*data), history, phase=1, epochs=epochs, learning_rate=1e-3, patience=patience
+    )
+    return history
+
+
+class _Batches(keras.utils.PyDataset):
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.x, self.y
+
+
+def test_a_count_of_epochs_stops_after_patience_without_any_improvement():
+    history = _fit([1.0, 0.9, 0.95, 0.899, 0.9, 0.9, 0.9, 0.9], 8, 3)
+    assert len(history.rows) == 7 and history.best_row["epoch"] == 4
+
+
+def test_auto_stops_when_improvement_is_below_one_percent():
+    history = _fit([1.0, 0.9, 0.899, 0.898, 0.897, 0.5], "auto", 3)
+    assert len(history.rows) == 5 and history.best_row["epoch"] == 5
+
+
+def test_nan_stops_and_keeps_the_last_good_epoch(capsys):
+    history = _fit([1.0, float("nan"), float("nan"), float("nan"), 0.1], 5, 3)
+    assert history.best_row["epoch"] == 1
+    with pytest.raises(UserError, match="smaller learning rate"):
+        TrainingHistory(keras.Sequential()).restore_best()
