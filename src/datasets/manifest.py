@@ -1,31 +1,36 @@
-"""``split.json``: what a split holds, and the only licence to remove it again."""
+"""``split.json``: what a split holds, from where, and under which settings."""
 
+import dataclasses
+import hashlib
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from src.datasets.split_settings import PARTS
 from src.errors import UserError
 from src.files import read_json, write_json
 
-MANIFEST_FILE = "split.json"
+FILE_NAME = "split.json"
 FORMAT = 1
-PARTS = ("train", "val", "test")
+MASKS = "masks"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What ``split_dataset.py`` did.
+    """The contents of ``split.json``.
 
     Attributes:
-        source: as the user named it.
-        settings: what the split is a function of (ratios, seed, classes, limit).
-        class_names: sorted.
-        counts: part -> class -> number of pictures.
-        content_hash: SHA-256 over the sorted (relative path, SHA-256 of the file) of all pictures.
-        set_aside: pictures that were not placed, each with path and reason.
-        duplicates: groups of byte-identical pictures, each kept in one part.
-        masks: whether each picture has a mask.
-        files: all placed files relative to the data folder, with "/".
+        source: what the user named.
+        settings: what decided the result (ratios, seed, ...).
+        class_names: in sorted order; the place in it is the class index.
+        counts: ``counts[part][class_name]``, the number of pictures.
+        content_hash: SHA-256 over the sorted (relative path, SHA-256) of all files.
+        files: every placed file, masks as well, as sorted POSIX paths relative to the folder.
+        masks: whether pictures have masks (see :func:`mask_path`).
+        set_aside: ``{"path", "reason"}`` of each picture that was not placed.
+        duplicates: ``groups`` and ``pictures`` (how many share their bytes with another), ``conflicts`` (identical
+            bytes in several classes) and ``removed`` (copies left out, so that no part holds another's picture).
+        ignored: number of files in the source that are no pictures.
     """
 
     source: str
@@ -33,39 +38,57 @@ class Manifest:
     class_names: list[str]
     counts: dict[str, dict[str, int]]
     content_hash: str
-    set_aside: list[dict[str, str]] = field(default_factory=list)
-    duplicates: list[list[str]] = field(default_factory=list)
+    files: list[str]
     masks: bool = False
-    files: list[str] = field(default_factory=list)
+    set_aside: list[dict] = field(default_factory=list)
+    duplicates: dict = field(default_factory=dict)
+    ignored: int = 0
+    format: int = FORMAT
+
+
+def load_manifest(data_dir: str | os.PathLike) -> Manifest:
+    """Read ``split.json`` of a data folder. Raises ``UserError`` where it is missing or malformed."""
+    path = Path(data_dir) / FILE_NAME
+    if not path.is_file():
+        raise UserError(f"{data_dir} has no {FILE_NAME}; make a split with: python split_dataset.py --source YOUR_FOLDER")
+    values = read_json(path)
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise UserError(f"{path} is not a split of format {FORMAT}; move it away and split anew")
+    fields = {entry.name: entry for entry in dataclasses.fields(Manifest)}
+    values = {name: value for name, value in values.items() if name in fields}
+    for name, entry in fields.items():
+        required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+        kind = getattr(entry.type, "__origin__", entry.type)
+        if (required and name not in values) or (name in values and not isinstance(values[name], kind)):
+            raise UserError(f"{path} is malformed at {name!r}; move it away and split anew")
+    lists = values["files"] + values["class_names"]
+    if not all(isinstance(item, str) for item in lists) or not _are_counts(values["counts"]):
+        raise UserError(f"{path} is malformed; move it away and split anew")
+    return Manifest(**values)
+
+
+def _are_counts(counts: dict) -> bool:
+    return all(
+        part in PARTS and isinstance(by_class, dict) and all(type(count) is int for count in by_class.values())
+        for part, by_class in counts.items()
+    )
 
 
 def save_manifest(data_dir: str | os.PathLike, manifest: Manifest) -> None:
     """Write ``split.json``, atomically."""
-    write_json(Path(data_dir) / MANIFEST_FILE, {"format": FORMAT, **asdict(manifest)})
-
-
-def load_manifest(data_dir: str | os.PathLike) -> Manifest:
-    """Read ``split.json``. Raises ``UserError`` where it is missing, damaged, or lists files outside the folder."""
-    path = Path(data_dir) / MANIFEST_FILE
-    record = read_json(path)
-    try:
-        if record.pop("format") != FORMAT:
-            raise ValueError(f"its format is not {FORMAT}")
-        manifest = Manifest(**record)
-        for name in manifest.files:
-            _check_inside(name)
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is not a manifest of split_dataset.py ({error}); move the folder away") from error
-    return manifest
-
-
-def _check_inside(name: str) -> None:
-    """Only files below the parts and the masks: a manifest from a stranger must not point anywhere else."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or path.parts[:1] not in {(p,) for p in (*PARTS, "masks")}:
-        raise ValueError(f"it lists {name!r}, which is no place of a split")
+    values = dataclasses.asdict(manifest)
+    files = values.pop("files")  # long, so that it stands last
+    write_json(Path(data_dir) / FILE_NAME, {"format": values.pop("format")} | values | {"files": files})
 
 
 def mask_path(data_dir: str | os.PathLike, relative_picture_path: str | os.PathLike) -> Path:
-    """Where the mask of ``<part>/<class>/<stem>.<suffix>`` lies: uint8 PNG, 255 on the object, the picture's size."""
-    return Path(data_dir, "masks", Path(relative_picture_path).with_suffix(".png"))
+    """Where the mask of ``train/cat/cat_0001.jpg`` lies: ``masks/train/cat/cat_0001.png`` (0 or 255, same size)."""
+    return Path(data_dir) / MASKS / PurePosixPath(Path(relative_picture_path).as_posix()).with_suffix(".png")
+
+
+def hash_content(digests: dict[str, str]) -> str:
+    """SHA-256 over the sorted pairs of relative path and file's SHA-256."""
+    total = hashlib.sha256()
+    for path in sorted(digests):
+        total.update(f"{path}\0{digests[path]}\n".encode(errors="surrogateescape"))
+    return total.hexdigest()

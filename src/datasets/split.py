@@ -1,0 +1,156 @@
+"""A source of pictures becomes train/, val/ and test/: stratified, reproducible, and without a leak between them."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from src.datasets.assign import (
+    assign_parts,
+    count_pictures,
+    describe_duplicates,
+    drop_leaks,
+    verify_classes,
+)
+from src.datasets.checking import check_pictures
+from src.datasets.manifest import Manifest, hash_content
+from src.datasets.placing import build_split, scratch_folder, swap_split, verify_output
+from src.datasets.sources import Listing, Picture, open_source
+from src.datasets.split_settings import PARTS, SHAPES, SplitSettings
+from src.errors import UserError
+from src.progress import say
+
+_NAMED_IN_FULL = 3  # how many cases a line on stderr names
+
+
+def split_dataset(settings: SplitSettings) -> Manifest:
+    """Split the source as the settings say; nothing at the output changes before the new split is whole.
+
+    Returns:
+        What was written to ``split.json``.
+
+    Raises:
+        UserError: the source, the output or the settings do not allow it; the message says what to do.
+    """
+    settings.verify()
+    output = Path(settings.output).expanduser().resolve()
+    _verify_apart(settings, output)
+    previous = verify_output(output, settings.force)
+    with scratch_folder(output) as scratch:
+        listing = open_source(settings, scratch)
+        _verify_outside(listing, output)
+        class_names = _choose_classes(listing, settings.classes)
+        pictures, set_aside = check_pictures(listing.pictures, settings.seed, settings.limit_per_class)
+        set_aside = sorted(listing.set_aside + set_aside)
+        _verify_readable(class_names, pictures)
+        all_pictures = pictures
+        pictures, removed = drop_leaks(pictures) if listing.parts else (pictures, [])
+        parts = _assign(pictures, listing.parts, settings, class_names)
+        duplicates = describe_duplicates(all_pictures, removed)
+        digests = build_split(listing, pictures, scratch / "new", settings.link)
+        manifest = Manifest(
+            source=settings.source or SHAPES,
+            settings=settings.recorded(),
+            class_names=class_names,
+            counts=count_pictures(pictures, parts, class_names),
+            content_hash=hash_content(digests),
+            files=sorted(digests),
+            masks=any(name.startswith("masks/") for name in digests),
+            set_aside=[{"path": path, "reason": reason} for path, reason in set_aside],
+            duplicates=duplicates,
+            ignored=listing.ignored,
+        )
+        swap_split(scratch / "new", output, manifest, previous, scratch)
+    _report(manifest)
+    return manifest
+
+
+def _verify_apart(settings: SplitSettings, output: Path) -> None:
+    """Raise ``UserError`` where the source lies in the output or the output in the source, links resolved."""
+    if settings.source is None:
+        return
+    source = Path(settings.source).expanduser()
+    if source.exists() and _overlap(source.resolve(), output):
+        raise UserError(f"source {source} and output {output} lie inside each other; choose another --output")
+
+
+def _overlap(first: Path, second: Path) -> bool:
+    return first == second or first in second.parents or second in first.parents
+
+
+def _verify_outside(listing: Listing, output: Path) -> None:
+    """Raise ``UserError`` where links within the source lead into the output."""
+    places = {os.path.dirname(picture.path) for picture in listing.pictures}
+    places |= {picture.path for picture in listing.pictures if os.path.islink(picture.path)}
+    for place in sorted(places):
+        if _overlap(Path(place).resolve(), output):
+            raise UserError(f"source {place} leads into the output {output}; choose another --output")
+
+
+def _choose_classes(listing: Listing, wanted: Sequence[str] | None) -> list[str]:
+    """The classes to take, sorted; ``listing`` keeps only their pictures."""
+    if wanted:
+        unknown = sorted(set(wanted) - set(listing.class_names))
+        if unknown:
+            raise UserError(f"no class {', '.join(unknown)} in the source; it has {_some(listing.class_names, 20)}")
+        listing.class_names = sorted(set(wanted))
+        listing.pictures = [picture for picture in listing.pictures if picture.class_name in listing.class_names]
+    found = {picture.class_name for picture in listing.pictures}
+    empty = [name for name in listing.class_names if name not in found]
+    if empty:
+        raise UserError(
+            f"no pictures in the folder of {_some(empty, 5)} in {listing.root}; add some, or choose others by --classes"
+        )
+    if len(listing.class_names) < 2:
+        only = listing.class_names[0] if listing.class_names else "none"
+        raise UserError(f"a classifier needs at least two classes; {listing.root} gives only {only}")
+    return listing.class_names
+
+
+def _verify_readable(class_names: Sequence[str], pictures: Sequence[Picture]) -> None:
+    readable = {picture.class_name for picture in pictures}
+    for name in class_names:
+        if name not in readable:
+            raise UserError(f"none of the pictures of class {name} can be read; replace them, or leave the class out")
+
+
+def _assign(
+    pictures: list[Picture], given: Sequence[str], settings: SplitSettings, class_names: Sequence[str]
+) -> tuple[str, ...]:
+    """Set each picture's part; returns the parts of the split.
+
+    Parts that the source brings stay; those it lacks are carved from train, all in the proportion of the ratios.
+    """
+    ratios = {part: ratio for part, ratio in zip(PARTS, settings.ratios) if ratio > 0}
+    shares = {part: ratio for part, ratio in ratios.items() if part == "train" or part not in given}
+    if given:
+        verify_classes(pictures, given, class_names)
+        say(f"The source is split already; kept: {', '.join(given)}.")
+        if carved := [part for part in shares if part != "train"]:
+            say(f"Taken from train for what is missing: {', '.join(carved)}.")
+    total = sum(shares.values())
+    pool = [picture for picture in pictures if picture.part in (None, "train")]
+    assign_parts(pool, {part: share / total for part, share in shares.items()}, settings.seed)
+    return tuple(part for part in PARTS if part in given or part in shares)
+
+
+def _report(manifest: Manifest) -> None:
+    """On stderr, what the user should know besides the counts."""
+    if manifest.set_aside:
+        reasons = [f"{entry['path']} ({entry['reason']})" for entry in manifest.set_aside]
+        say(f"Set aside, unreadable or without a class: {len(reasons)}: {_some(reasons, _NAMED_IN_FULL)}; see split.json")
+    duplicates = manifest.duplicates
+    if duplicates["groups"]:
+        say(f"{duplicates['pictures']} pictures are identical to others; each of these {duplicates['groups']} groups is in one part.")
+    for entry in duplicates["conflicts"][:_NAMED_IN_FULL]:
+        say(f"Conflict: identical pictures in the classes {', '.join(entry['classes'])}: {_some(entry['paths'], 4)}")
+    if len(duplicates["conflicts"]) > _NAMED_IN_FULL:
+        say(f"{len(duplicates['conflicts'])} such conflicts in all; see split.json")
+    if removed := [entry["path"] for entry in duplicates["removed"]]:
+        say(f"Left out, because an identical picture is in a later part: {len(removed)}: {_some(removed, _NAMED_IN_FULL)}")
+    if manifest.ignored:
+        say(f"Ignored, no pictures by their names: {manifest.ignored} files")
+
+
+def _some(names: Sequence[str], count: int) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")

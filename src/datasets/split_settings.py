@@ -1,0 +1,58 @@
+"""What can be asked of a split. Light, so that ``--help`` is quick."""
+
+from dataclasses import dataclass
+
+from src.errors import UserError
+from src.settings import option, positive_int
+
+PARTS = ("train", "val", "test")
+LINKS = ("copy", "hardlink", "symlink")
+DOWNLOADS = ("cats_vs_dogs", "cats_and_dogs_filtered", "cifar10", "cifar100")
+SHAPES = "shapes"
+NAMES = (*DOWNLOADS, SHAPES)
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    source: str | None = option(None, f"a folder, a zip or tar archive, or one of: {', '.join(NAMES)} (default: shapes)")
+    output: str = option("data", "where train/, val/, test/ and split.json go")
+    ratios: tuple[float, ...] = option(
+        (0.7, 0.15, 0.15), "shares of train, val and test", type=float, nargs=3, metavar=("TRAIN", "VAL", "TEST")
+    )
+    seed: int = option(42, "same seed and same pictures: same split, on every machine")
+    classes: tuple[str, ...] | None = option(None, "take only these classes", type=str, nargs="+", metavar="CLASS")
+    limit_per_class: int | None = option(
+        None, "take at most N pictures of each class (and part, where split already)", type=positive_int, metavar="N"
+    )
+    link: str = option("copy", "how pictures are placed", choices=LINKS)
+    force: bool = option(False, "replace the split at the output; other files there stay")
+    images_per_class: int | None = option(
+        None, "only for shapes: how many to draw (150 unless told)", type=positive_int, metavar="N"
+    )
+    picture_size: int | None = option(
+        None, "only for shapes: side of a picture in pixels (160 unless told)", type=positive_int, metavar="PIXELS"
+    )
+
+    def verify(self) -> None:
+        """Raise ``UserError`` for ratios that are none, and for options of shapes with another source."""
+        ratios = tuple(self.ratios)
+        # written so that NaN, which compares false with everything, is refused as well
+        if len(ratios) != 3 or not all(r >= 0 for r in ratios) or not abs(sum(ratios) - 1) <= 1e-6:
+            raise UserError(f"--ratios must be three numbers of at least 0 with the sum 1. Received: {_spaced(ratios)}")
+        if ratios[0] <= 0:
+            raise UserError(f"--ratios must leave something for training. Received: {_spaced(ratios)}")
+        if self.link not in LINKS:
+            raise UserError(f"--link must be one of {', '.join(LINKS)}. Received: {self.link}")
+        if self.source not in (None, SHAPES) and (self.images_per_class or self.picture_size):
+            raise UserError("--images-per-class and --picture-size are for the drawn data only (--source shapes)")
+
+    def recorded(self) -> dict:
+        """What decides the result, for ``split.json``."""
+        names = ("seed", "limit_per_class", "link", "images_per_class", "picture_size")
+        return {"ratios": list(self.ratios), "classes": sorted(self.classes) if self.classes else None} | {
+            name: getattr(self, name) for name in names
+        }
+
+
+def _spaced(values) -> str:
+    return " ".join(str(value) for value in values)
