@@ -53,8 +53,7 @@ def train_baseline(settings: BaselineSettings) -> tuple[Path, dict]:
     import keras
 
     from src.bundle import data_facts, save_bundle
-    from src.data_loader import get_data_generators
-    from src.data_loader import surface_errors
+    from src.data_loader import get_data_generators, surface_errors
     from src.networks.baseline import BASELINE_TARGET_LAYER
     from src.networks.heads import logits_model
     from src.training.fit import TrainingHistory, balanced_class_weights, fit_phase

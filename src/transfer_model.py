@@ -22,11 +22,11 @@ class TransferSettings:
     data: str = option("data", "folder with train, val and test")
     models_dir: str = option("models", "folder that the bundle is written into")
     name: str = option("transfer", "name of the bundle")
-    backbone: str = option(
-        "auto", "auto, resnet50, efficientnet_lite0, mobilenet_v2, efficientnet_b0 or densenet121"
-    )
+    backbone: str = option("auto", "auto, resnet50, efficientnet_lite0, mobilenet_v2, efficientnet_b0 or densenet121")
     weights: str = option("imagenet", "imagenet, none, or the path of a weights file")
-    image_size: int | None = option(None, "height and width of the pictures (default: the backbone's)", type=positive_int)
+    image_size: int | None = option(
+        None, "height and width of the pictures (default: the backbone's)", type=positive_int
+    )
     batch_size: int = option(32, "pictures in a batch", type=positive_int)
     unfreeze: str | None = option(
         None, "first layer that phase 2 trains, or how many from the top; rounds to a block (default: the backbone's)"
@@ -35,7 +35,9 @@ class TransferSettings:
     seed: int = option(42, "seed of weights, order and augmentation")
 
 
-def build_transfer_model(class_count: int, backbone: str = "resnet50", image_size: int = 224, weights: str = "imagenet"):
+def build_transfer_model(
+    class_count: int, backbone: str = "resnet50", image_size: int = 224, weights: str = "imagenet"
+):
     """The transfer network (flat, RGB 0..255 -> probabilities); see ``src.networks.registry.build_transfer_model``."""
     from src.networks.registry import build_transfer_model as build
     from src.networks.registry import get_backbone
@@ -56,9 +58,8 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
     import keras
 
     from src.bundle import data_facts, save_bundle
-    from src.data_loader import get_data_generators
+    from src.data_loader import get_data_generators, surface_errors
     from src.explainers.graph import find_target_layer
-    from src.data_loader import surface_errors
     from src.networks.heads import logits_model
     from src.networks.registry import build_transfer_model as build
     from src.networks.registry import choose_backbone, get_backbone
@@ -100,7 +101,7 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
         class_names=class_names,
         image_size=(side, side),
         interpolation=backbone.interpolation,
-        target_layer=find_target_layer(model),
+        target_layer=backbone.target_layer or find_target_layer(model),
         info={
             "backbone": name,
             "weights": {"origin": origin.origin, "sha256": origin.sha256},

@@ -48,8 +48,8 @@ def apportion(count: int, shares: dict[str, float]) -> dict[str, int]:
 def assign_parts(pictures: Sequence[Picture], shares: dict[str, float], seed: int) -> None:
     """Set ``part`` of each picture, class by class in the given shares; identical pictures go into one part together.
 
-    Groups of identical pictures go first, the largest ahead, each to the part with most room for it (usually train);
-    the other pictures fill what is left.
+    Larger groups go first, each to the part with most room left for it; single pictures fill up the rest exactly. So
+    copies mostly come into train, and the pictures of val and test are different ones.
 
     Args:
         shares: part -> share, each above 0, their sum 1.
@@ -67,24 +67,20 @@ def assign_parts(pictures: Sequence[Picture], shares: dict[str, float], seed: in
             )
     sizes = Counter(picture.class_name for picture in pictures)
     room = {name: apportion(sizes[name], shares) for name in sizes}
-    for group in sorted((group for group in groups if len(group) > 1), key=len, reverse=True):
+    without = {name: set(shares) for name in sizes}  # parts that have none of the class yet
+    for group in sorted(groups, key=len, reverse=True):
         need = Counter(picture.class_name for picture in group)
-        part = max(shares, key=lambda part: min(room[name][part] - need[name] for name in need))
+        # where as many groups are left as parts are without one, only these parts may have it
+        pressing = [without[name] for name in need if different[name] <= len(without[name])]
+        parts = [part for part in shares if all(part in empty for empty in pressing)] or list(shares)
+        part = max(parts, key=lambda part: min(room[name][part] - need[name] for name in need))
         for picture in group:
             picture.part = part
-            room[picture.class_name][part] -= 1
-    for group in groups:
-        if len(group) == 1:
-            left = room[group[0].class_name]
-            part = max(shares, key=left.get) if max(left.values()) <= 0 else _first_open(left, group[0].class_name)
-            group[0].part = part
-            left[part] -= 1
+        for name in need:
+            room[name][part] -= need[name]
+            without[name].discard(part)
+            different[name] -= 1
     verify_classes(pictures, tuple(shares), sorted(sizes))
-
-
-def _first_open(left: dict[str, int], class_name: str) -> str:
-    """The part to fill next: the rare ones first, so that large groups in train cost train and not test."""
-    return next(part for part in reversed(left) if left[part] > 0)
 
 
 def verify_classes(pictures: Sequence[Picture], parts: Sequence[str], class_names: Sequence[str]) -> None:

@@ -73,6 +73,7 @@ def _records(files: list[Path], labels: int) -> Iterator[tuple[int, np.ndarray]]
             while chunk := stream.read(size * _BATCH):
                 for record in np.frombuffer(chunk, np.uint8).reshape(-1, size):
                     # stored as planes (3, 32, 32)
-                    yield int(record[labels - 1]), np.ascontiguousarray(
-                        record[labels:].reshape(3, 32, 32).transpose(1, 2, 0)
+                    yield (
+                        int(record[labels - 1]),
+                        np.ascontiguousarray(record[labels:].reshape(3, 32, 32).transpose(1, 2, 0)),
                     )

@@ -50,7 +50,7 @@ def load_manifest(data_dir: str | os.PathLike) -> Manifest:
     """Read ``split.json`` of a data folder. Raises ``UserError`` where it is missing or malformed."""
     path = Path(data_dir) / FILE_NAME
     if not path.is_file():
-        raise UserError(f"{data_dir} has no {FILE_NAME}; make a split with: python split_dataset.py --source YOUR_FOLDER")
+        raise UserError(f"{data_dir} has no {FILE_NAME}; make it with: python split_dataset.py --source YOUR_FOLDER")
     values = read_json(path)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise UserError(f"{path} is not a split of format {FORMAT}; move it away and split anew")

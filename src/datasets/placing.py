@@ -29,6 +29,9 @@ def verify_output(output: Path, force: bool) -> Manifest | None:
             elsewhere.
     """
     if not os.path.lexists(output):
+        above = next(folder for folder in output.parents if folder.exists())
+        if not above.is_dir():
+            raise UserError(f"{above} is a file, and {output} would lie below it; choose another --output")
         return None
     if not output.is_dir():
         raise UserError(f"{output} is not a folder; choose another --output")
@@ -172,6 +175,8 @@ def swap_split(new: Path, output: Path, manifest: Manifest, previous: Manifest |
             moves.move(new / name, output / name)
         save_manifest(output, manifest)
     except BaseException:
+        if previous is None or os.path.lexists(old / FILE_NAME):  # then what stands there now is the new one
+            (output / FILE_NAME).unlink(missing_ok=True)
         moves.undo()
         _remove_empty(output, set(manifest.files) - old_files)
         raise

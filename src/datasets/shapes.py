@@ -1,4 +1,3 @@
-# LEAD: I took this file over at 06:02 (measured on the real network). Helper: please leave it, write only its tests.
 """The embedded data set: coloured shapes on natural textures among distractors, each with its object's mask.
 
 A class is told by its form alone: colour, size, place, rotation, light, occlusion and background are drawn alike for
@@ -26,10 +25,10 @@ DEFAULT_SIZE = 160
 MIN_SIZE = 64
 
 # Shares of the picture's area, before occlusion and the border take their part.
-_OBJECT_AREA = (0.11, 0.18)
+_OBJECT_AREA = (0.12, 0.18)
 _DISTRACTOR_AREA = (0.008, 0.03)
 _DISTRACTORS = (2, 4)  # how many, inclusive
-_MIN_INSIDE = 0.92  # share of the object within the picture
+_MIN_INSIDE = 0.97  # share of the object within the picture
 _OCCLUSION_RATE = 0.35
 _OCCLUDED = (0.05, 0.2)  # share of the object behind the occluder
 _MIN_CONTRAST = 60.0  # distance in CIELAB between a thing's colour and what lies behind it

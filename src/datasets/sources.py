@@ -80,7 +80,7 @@ def open_source(settings: SplitSettings, scratch: Path) -> Listing:
         from src.datasets.named import fetch_dataset
 
         return _open_archive(fetch_dataset(source), scratch)
-    raise UserError(f"there is no folder or archive {source}, and no data set of this name; named are {', '.join(NAMES)}")
+    raise UserError(f"{source} is no folder or archive here, and no data set's name; the names are {', '.join(NAMES)}")
 
 
 def _draw(settings: SplitSettings, scratch: Path) -> Listing:

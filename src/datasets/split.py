@@ -124,7 +124,8 @@ def _assign(
     shares = {part: ratio for part, ratio in ratios.items() if part == "train" or part not in given}
     if given:
         verify_classes(pictures, given, class_names)
-        say(f"The source is split already; kept: {', '.join(given)}.")
+        if len(given) > 1:
+            say(f"The source is split already; kept: {', '.join(given)}.")
         if carved := [part for part in shares if part != "train"]:
             say(f"Taken from train for what is missing: {', '.join(carved)}.")
     total = sum(shares.values())
@@ -137,16 +138,16 @@ def _report(manifest: Manifest) -> None:
     """On stderr, what the user should know besides the counts."""
     if manifest.set_aside:
         reasons = [f"{entry['path']} ({entry['reason']})" for entry in manifest.set_aside]
-        say(f"Set aside, unreadable or without a class: {len(reasons)}: {_some(reasons, _NAMED_IN_FULL)}; see split.json")
+        say(f"Set aside: {len(reasons)} pictures: {_some(reasons, _NAMED_IN_FULL)}; all are listed in split.json")
     duplicates = manifest.duplicates
     if duplicates["groups"]:
-        say(f"{duplicates['pictures']} pictures are identical to others; each of these {duplicates['groups']} groups is in one part.")
+        say(f"Identical: {duplicates['pictures']} pictures in {duplicates['groups']} groups, each kept within one part")
     for entry in duplicates["conflicts"][:_NAMED_IN_FULL]:
         say(f"Conflict: identical pictures in the classes {', '.join(entry['classes'])}: {_some(entry['paths'], 4)}")
     if len(duplicates["conflicts"]) > _NAMED_IN_FULL:
         say(f"{len(duplicates['conflicts'])} such conflicts in all; see split.json")
     if removed := [entry["path"] for entry in duplicates["removed"]]:
-        say(f"Left out, because an identical picture is in a later part: {len(removed)}: {_some(removed, _NAMED_IN_FULL)}")
+        say(f"Left out, as val or test has an identical picture: {len(removed)}: {_some(removed, _NAMED_IN_FULL)}")
     if manifest.ignored:
         say(f"Ignored, no pictures by their names: {manifest.ignored} files")
 

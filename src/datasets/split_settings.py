@@ -14,7 +14,7 @@ NAMES = (*DOWNLOADS, SHAPES)
 
 @dataclass(frozen=True)
 class SplitSettings:
-    source: str | None = option(None, f"a folder, a zip or tar archive, or one of: {', '.join(NAMES)} (default: shapes)")
+    source: str | None = option(None, f"a folder, a zip or tar archive, or a name: {', '.join(NAMES)}; none: shapes")
     output: str = option("data", "where train/, val/, test/ and split.json go")
     ratios: tuple[float, ...] = option(
         (0.7, 0.15, 0.15), "shares of train, val and test", type=float, nargs=3, metavar=("TRAIN", "VAL", "TEST")
@@ -27,10 +27,10 @@ class SplitSettings:
     link: str = option("copy", "how pictures are placed", choices=LINKS)
     force: bool = option(False, "replace the split at the output; other files there stay")
     images_per_class: int | None = option(
-        None, "only for shapes: how many to draw (150 unless told)", type=positive_int, metavar="N"
+        None, "only for shapes: how many to draw of each class", type=positive_int, metavar="N"
     )
     picture_size: int | None = option(
-        None, "only for shapes: side of a picture in pixels (160 unless told)", type=positive_int, metavar="PIXELS"
+        None, "only for shapes: side of a picture in pixels", type=positive_int, metavar="PIXELS"
     )
 
     def verify(self) -> None:

@@ -102,7 +102,8 @@ def format_report(name: str, result: Evaluation) -> str:
     for class_name, row in result.per_class.items():
         area = "      -" if row["roc_auc"] is None else f"{row['roc_auc']:7.4f}"
         lines.append(
-            f"  {class_name:{width}}  {row['precision']:9.4f} {row['recall']:7.4f} {row['f1']:7.4f} {area} {row['support']:9}"
+            f"  {class_name:{width}}  {row['precision']:9.4f} {row['recall']:7.4f} {row['f1']:7.4f} {area}"
+            f" {row['support']:9}"
         )
     for label, row in (("macro mean", result.macro), ("weighted", result.weighted)):
         lines.append(f"  {label:{width}}  {row['precision']:9.4f} {row['recall']:7.4f} {row['f1']:7.4f}")

@@ -1,4 +1,4 @@
-"""Figures of a classifier on pictures it was not trained on, each with its n; scikit-learn computes the customary ones."""
+"""Figures of a classifier on pictures it was not trained on, each with its n, by scikit-learn where it has them."""
 
 import math
 from dataclasses import dataclass

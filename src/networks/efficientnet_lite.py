@@ -141,4 +141,7 @@ EFFICIENTNET_LITE0 = Backbone(
     interpolation="bicubic",
     unfreeze_from="block15_expand_conv",
     block_pattern=r"(block\d+)_",
+    # Before ReLU6, which cuts the strongest activations off at 6 and so flattens the peak of the map: on the drawn
+    # shapes' validation part (152 pictures) the peak lay on the object in 87.5% against 82.2% behind it.
+    target_layer="head_bn",
 )

@@ -20,7 +20,6 @@ _TORCH_SCALE = [1.0 / (255.0 * std) for std in _TORCH_STD]
 _TORCH_OFFSET = [-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD)]
 
 
-
 def preprocessing_layers(inputs, mode: str):
     """Apply ``mode`` to a Keras tensor (N, H, W, 3) of RGB 0..255; only layers that serialise without Lambda."""
     if mode == "none":

@@ -156,5 +156,3 @@ def balanced_class_weights(labels: np.ndarray, class_count: int) -> dict[int, fl
     if counts.min() == counts.max():
         return None
     return {index: len(labels) / (class_count * count) for index, count in enumerate(counts.tolist())}
-
-

@@ -51,7 +51,9 @@ def extract_features(lower: keras.Model, pictures, views: int, what: str) -> lis
         One ``Features`` for each output of ``lower``.
     """
     count, size = pictures.samples, pictures.batch_size
-    batches = [(view, np.arange(start, min(start + size, count))) for view in range(views) for start in range(0, count, size)]
+    batches = [
+        (view, np.arange(start, min(start + size, count))) for view in range(views) for start in range(0, count, size)
+    ]
     stores, labels = None, None
     with ThreadPoolExecutor(1) as pool:  # reads the next batch while this one is computed
         ahead = pool.submit(pictures.load_batch, batches[0][1], batches[0][0])

@@ -55,7 +55,13 @@ def train_two_phase(
     uppers, sources = _prepare_phases(logits, base, train, val, settings, first_trainable, seed)
     common = {"patience": settings.patience, "class_weight": class_weight}
     fit_phase(
-        uppers[0], *sources[0], history, phase=1, epochs=settings.phase1_epochs, learning_rate=settings.phase1_rate, **common
+        uppers[0],
+        *sources[0],
+        history,
+        phase=1,
+        epochs=settings.phase1_epochs,
+        learning_rate=settings.phase1_rate,
+        **common,
     )
     if settings.phase2_epochs != 0:
         if history.best_row:
@@ -64,7 +70,13 @@ def train_two_phase(
         name = base.layers[first_trainable].name
         say(f"Phase 2 trains {count:,} parameters of the backbone, from {name} on (BatchNormalization stays frozen).")
         fit_phase(
-            uppers[1], *sources[1], history, phase=2, epochs=settings.phase2_epochs, learning_rate=settings.phase2_rate, **common
+            uppers[1],
+            *sources[1],
+            history,
+            phase=2,
+            epochs=settings.phase2_epochs,
+            learning_rate=settings.phase2_rate,
+            **common,
         )
     history.restore_best()
     for layer in base.layers:  # the bundle is an ordinary network; what was frozen is a matter of this training

@@ -68,6 +68,11 @@ def test_wrong_shapes_are_refused():
         evaluate_predictions([0, 1], np.zeros((2, 2)), NAMES)
 
 
+def _rows(path):
+    with open(path, newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 def test_artefacts(tmp_path):
     paths = [str(tmp_path / f"p{i}.png") for i in range(8)]
     for path in paths:
@@ -76,7 +81,7 @@ def test_artefacts(tmp_path):
     probabilities[3] = [0.05, 0.9, 0.05]
     result = evaluate_predictions(LABELS, probabilities, NAMES)
     save_evaluation(tmp_path / "m", result, Predictions(paths, LABELS, probabilities), NAMES)
-    rows = list(csv.DictReader(open(tmp_path / "m" / "errors.csv")))
+    rows = _rows(tmp_path / "m" / "errors.csv")
     assert [row["path"] for row in rows] == [paths[3], paths[2], paths[5]], "the surest first"
     assert rows[0]["true"] == "a" and rows[0]["predicted"] == "b" and rows[0]["confidence"] == "0.9000"
     assert json.loads((tmp_path / "m" / "metrics.json").read_text())["accuracy"] == 5 / 8
@@ -87,6 +92,6 @@ def test_artefacts(tmp_path):
     save_evaluation(tmp_path / "m", right, Predictions(paths, LABELS, _probabilities(LABELS)), NAMES)
     assert not (tmp_path / "m" / "errors.png").exists()
     save_comparison(tmp_path, {"one": result, "two": right})
-    rows = list(csv.DictReader(open(tmp_path / "comparison.csv")))
+    rows = _rows(tmp_path / "comparison.csv")
     assert [(row["model"], row["accuracy"]) for row in rows] == [("one", "0.6250"), ("two", "1.0000")]
     assert "a taken for b (2)" in format_report("one", result)

@@ -73,7 +73,9 @@ def test_weights_from_a_file(name, built, tmp_path):
     model = built(name)
     source = BACKBONES[name].build((96, 96, 3)) if name == "efficientnet_lite0" else _plain_resnet50()
     for suffix in (".weights.h5", ".keras"):
-        source.save_weights(tmp_path / f"w{suffix}") if suffix == ".weights.h5" else source.save(tmp_path / f"w{suffix}")
+        source.save_weights(tmp_path / f"w{suffix}") if suffix == ".weights.h5" else source.save(
+            tmp_path / f"w{suffix}"
+        )
         model.set_weights([np.zeros_like(value) for value in model.get_weights()])
         origin = BACKBONES[name].load_weights(model, str(tmp_path / f"w{suffix}"))
         for expected, value in zip(source.get_weights(), model.get_weights()):

@@ -109,7 +109,9 @@ def test_training_on_stored_features_equals_plain_training_on_the_same_views(sma
 def test_no_room_for_features_means_the_plain_way(generators, capsys):
     model, base = _network()
     schedule = TwoPhaseSettings(phase1_epochs=1, phase2_epochs=1, cache_gb=0.0)
-    history = train_two_phase(logits_model(model), base, *generators[:2], schedule, first_trainable=_start(base), seed=5)
+    history = train_two_phase(
+        logits_model(model), base, *generators[:2], schedule, first_trainable=_start(base), seed=5
+    )
     assert len(history.rows) == 2
     assert capsys.readouterr().err.count("computes every epoch anew") == 2
 

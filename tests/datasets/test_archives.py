@@ -1,0 +1,95 @@
+import tarfile
+import zipfile
+
+import pytest
+
+from src.datasets import archives
+from src.datasets.archives import unpack
+from src.errors import UserError
+from src.imaging import is_picture_name
+from tests.datasets.pictures import encode, files_below, tar_of, zip_of
+
+MEMBERS = {"set/cat/a.png": encode(1), "set/dog/b.png": encode(2)}
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz", "zip"])
+def test_every_kind_unpacks_to_the_same_files(tmp_path, mode):
+    members = MEMBERS | {"set/notes.txt": b"x", "__MACOSX/cat/a.png": b"x", "set/.hidden/c.png": b"x"}
+    # the kind is told by content, so that a wrong suffix does no harm
+    archive = zip_of(tmp_path / "a.bin", members) if mode == "zip" else tar_of(tmp_path / "a.bin", members, mode)
+    assert unpack(archive, tmp_path / "out", is_picture_name) == 1
+    assert files_below(tmp_path / "out") == MEMBERS
+
+
+def test_many_members_are_all_unpacked(tmp_path):
+    members = {f"{i:04d}.png": encode(i) for i in range(600)}
+    unpack(tar_of(tmp_path / "a.tar.gz", members), tmp_path / "out", is_picture_name)
+    assert files_below(tmp_path / "out") == members
+
+
+@pytest.mark.parametrize("name", ["../evil.png", "a/../../evil.png", "/evil.png", "..\\evil.png", "C:\\evil.png"])
+@pytest.mark.parametrize("make", [zip_of, tar_of])
+def test_members_that_leave_the_folder_are_refused(tmp_path, name, make):
+    archive = make(tmp_path / "a", {"cat/a.png": encode(1), name: encode(2)})
+    with pytest.raises(UserError, match="would leave the folder"):
+        unpack(archive, tmp_path / "deep" / "out", is_picture_name)
+    assert not list(tmp_path.rglob("evil*"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_in_a_tar_are_refused(tmp_path, kind):
+    special = tarfile.TarInfo("cat/x.png")
+    special.type, special.linkname = kind, "/etc/passwd"
+    with pytest.raises(UserError, match="link or device"):
+        unpack(tar_of(tmp_path / "a.tar", MEMBERS, "w", special), tmp_path / "out", is_picture_name)
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path):
+    link = zipfile.ZipInfo("cat/x.png")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(UserError, match="link or device"):
+        unpack(tmp_path / "a.zip", tmp_path / "out", is_picture_name)
+
+
+@pytest.mark.parametrize("make", [zip_of, tar_of])
+def test_bombs_are_refused(tmp_path, monkeypatch, make):
+    archive = make(tmp_path / "a", {"cat/a.png": bytes(3_000_000)})
+    monkeypatch.setattr(archives, "ALWAYS_ALLOWED_BYTES", 1_000_000)
+    with pytest.raises(UserError, match="unpacks to more than"):
+        unpack(archive, tmp_path / "out", is_picture_name)
+    assert sum(map(len, files_below(tmp_path / "out").values())) <= 1_000_000
+    monkeypatch.setattr(archives, "MAX_RATIO", 10_000)
+    unpack(archive, tmp_path / "again", is_picture_name)  # the ratio is what refused it
+
+
+def test_passed_over_members_count_against_the_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "ALWAYS_ALLOWED_BYTES", 1_000_000)
+    with pytest.raises(UserError, match="unpacks to more than"):
+        unpack(tar_of(tmp_path / "a", {"zeros.txt": bytes(3_000_000)}), tmp_path / "out", is_picture_name)
+
+
+@pytest.mark.parametrize("make", [zip_of, tar_of])
+def test_too_many_members_and_doubles_are_refused(tmp_path, monkeypatch, make):
+    with pytest.raises(UserError, match="two members at 'a.png'"):
+        unpack(make(tmp_path / "a", {"cat/a.png": b"1", "cat//a.png": b"2"}), tmp_path / "out", is_picture_name)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 1)
+    with pytest.raises(UserError, match="more than 1 members"):
+        unpack(make(tmp_path / "b", MEMBERS), tmp_path / "out2", is_picture_name)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz", "zip"])
+def test_cut_off_archives_are_refused(tmp_path, mode):
+    members = {f"cat/{i}.png": encode(i) * 20 for i in range(50)}
+    archive = zip_of(tmp_path / "a", members) if mode == "zip" else tar_of(tmp_path / "a", members, mode)
+    archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2 - 100])
+    with pytest.raises(UserError, match="damaged"):
+        unpack(archive, tmp_path / "out", is_picture_name)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 not really", b"\x1f\x8bxxxx", b"BZhxxxxxxxxx"])
+def test_what_is_no_archive_is_refused(tmp_path, content):
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        unpack(tmp_path / "a.zip", tmp_path / "out", is_picture_name)
