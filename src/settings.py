@@ -103,7 +103,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = N
 
 def random_generator(seed: int, *key: int) -> np.random.Generator:
     """A generator that is a function of ``(seed, *key)`` alone, e.g. of (seed, epoch, index of the picture)."""
-    return np.random.default_rng([seed & 0xFFFFFFFFFFFFFFFF, *key])
+    # The length goes in as well, because NumPy takes [42] and [42, 0] for the same seed.
+    return np.random.default_rng([len(key), int(seed) & 0xFFFFFFFFFFFFFFFF, *map(int, key)])
 
 
 def quiet_tensorflow() -> None:

@@ -80,3 +80,8 @@ def test_a_bug_stays_a_traceback():
 
     with pytest.raises(RuntimeError):
         main()
+
+
+def test_keys_of_different_length_do_not_meet():
+    draws = [random_generator(42, *key).integers(1 << 30) for key in ((), (0,), (0, 0))]
+    assert len(set(draws)) == 3

@@ -141,7 +141,7 @@ def _draw_background(size: int, rng: np.random.Generator) -> np.ndarray:
 
 def _flower() -> list[np.ndarray]:
     t = np.linspace(0, 2 * np.pi, 240, endpoint=False)
-    radius = 0.78 + 0.22 * np.cos(10 * t)
+    radius = 0.85 + 0.15 * np.cos(10 * t)
     return [np.stack([radius * np.cos(t), radius * np.sin(t)], axis=1), 0.42 * _regular(64)]
 
 
@@ -149,14 +149,14 @@ def _ladder() -> list[np.ndarray]:
     def box(left: float, right: float, half_height: float) -> np.ndarray:
         return np.array([(left, -half_height), (right, -half_height), (right, half_height), (left, half_height)])
 
-    return [box(-1, 1, 0.6)] + [box(left + 0.06, left + 0.44, 0.45) for left in (-1, -0.5, 0, 0.5)]
+    return [box(-1, 1, 0.75)] + [box(left + 0.06, left + 0.44, 0.6) for left in (-1, -0.5, 0, 0.5)]
 
 
 def _star() -> list[np.ndarray]:
     t = np.arange(10) * np.pi / 5
-    radius = np.where(np.arange(10) % 2 == 0, 1.0, 0.42)
+    radius = np.where(np.arange(10) % 2 == 0, 1.0, 0.55)
     star = np.stack([radius * np.sin(t), -radius * np.cos(t)], axis=1)
-    return [star, 0.42 * star]
+    return [star, 0.45 * star]
 
 
 def _wheel() -> list[np.ndarray]:
