@@ -22,7 +22,7 @@ def workplace(tmp_path_factory):
     baseline = run_command("-m", "src.baseline_cnn", "--image-size", "32", "--epochs", "3", "--json", cwd=folder)
     transfer = run_command(
         "-m", "src.transfer_model", "--backbone", "efficientnet_lite0", "--image-size", "64", "--views", "1",
-        "--phase1-epochs", "4", "--phase2-epochs", "1", "--phase1-rate", "1e-3", "--json", cwd=folder,
+        "--phase1-epochs", "20", "--phase2-epochs", "1", "--phase1-rate", "3e-3", "--patience", "20", "--json", cwd=folder,
     )  # fmt: skip
     evaluate = run_command("-m", "src.evaluate", "--json", cwd=folder)
     gradcam = run_command("-m", "src.gradcam", "--json", cwd=folder)
@@ -52,7 +52,7 @@ def test_the_scripts_in_order(workplace):
     assert info["data"]["fingerprint"] == figures["split"]["content_hash"]
     assert info["settings"]["unfrozen_from"] == "block15_expand_conv"
     assert info["weights"]["origin"].startswith("imagenet") and len(info["weights"]["sha256"]) == 64
-    assert len((folder / "models" / "transfer" / "history.csv").read_text().splitlines()) == 6
+    assert len((folder / "models" / "transfer" / "history.csv").read_text().splitlines()) <= 22
 
 
 def test_the_same_command_twice_gives_the_same_figures(workplace):
