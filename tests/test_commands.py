@@ -22,7 +22,8 @@ def workplace(tmp_path_factory):
     baseline = run_command("-m", "src.baseline_cnn", "--image-size", "32", "--epochs", "3", "--json", cwd=folder)
     transfer = run_command(
         "-m", "src.transfer_model", "--backbone", "efficientnet_lite0", "--image-size", "64", "--views", "1",
-        "--phase1-epochs", "20", "--phase2-epochs", "1", "--phase1-rate", "3e-3", "--patience", "20", "--json", cwd=folder,
+        "--phase1-epochs", "20", "--phase2-epochs", "1", "--phase1-rate", "3e-3", "--patience", "20", "--json",
+        cwd=folder,
     )  # fmt: skip
     evaluate = run_command("-m", "src.evaluate", "--json", cwd=folder)
     gradcam = run_command("-m", "src.gradcam", "--json", cwd=folder)

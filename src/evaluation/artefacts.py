@@ -25,8 +25,7 @@ class Predictions:
 def save_evaluation(folder: Path, evaluation: Evaluation, predictions: Predictions, class_names: list[str]) -> None:
     """Write metrics.json, confusion_matrix.png, errors.csv and, where there are wrong pictures, errors.png."""
     write_json(folder / "metrics.json", evaluation.as_json())
-    title = f"{folder.name}: {evaluation.accuracy:.1%} of {evaluation.n} test pictures"
-    plot_confusion_matrix(evaluation.matrix, class_names, folder / "confusion_matrix.png", title=title)
+    plot_confusion_matrix(evaluation.matrix, class_names, folder / "confusion_matrix.png", title=folder.name)
     wrong = _wrong(predictions)
     confidence = predictions.probabilities.max(axis=1)
     predicted = predictions.probabilities.argmax(axis=1)
