@@ -113,7 +113,7 @@ def quiet_tensorflow() -> None:
     Its C++ part writes them before it reads any setting, so the file descriptor itself is turned away meanwhile.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
     try:
