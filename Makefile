@@ -20,7 +20,7 @@ demo: $(READY)
 		echo "error: data/ holds a split of your own pictures, which the demo would replace; move it away first" >&2; exit 2; fi
 	$(RUN) split_dataset.py --source shapes --force
 	$(RUN) -m src.data_loader
-	$(RUN) -m src.baseline_cnn --image-size 96 --epochs 8
+	$(RUN) -m src.baseline_cnn --image-size 64 --epochs 8
 	$(RUN) -m src.transfer_model --backbone efficientnet_lite0
 	$(RUN) -m src.evaluate
 	$(RUN) -m src.gradcam
