@@ -163,7 +163,9 @@ def explain_single_pictures(
         batch_size=arguments.batch_size,
     )
     folder, explanation = Path(arguments.output) / bundle.name, explained.explanation
-    saved = Gallery(folder, explained, bundle.class_names, METHOD, arguments.colormap).draw_each()
+    gallery = Gallery(folder, explained, bundle.class_names, METHOD, arguments.colormap)
+    saved = gallery.draw_each()
+    gallery.draw_sheet(range(len(saved)))
     pictures = [
         {
             "path": path,

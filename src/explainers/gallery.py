@@ -103,6 +103,7 @@ class Gallery:
         indices = [indices[i] for i in np.linspace(0, len(indices) - 1, min(len(indices), SHEET_PICTURES)).astype(int)]
         heatmaps = self.explained.explanation.heatmaps
         maximum = max(float(heatmaps[indices].max()), 0.0)
+        judged = bool((self.explained.labels[indices] >= 0).all())  # pictures of unknown class are neither
         path = self.folder / "gradcam_samples.png"
         draw_contact_sheet(
             [
@@ -113,8 +114,8 @@ class Gallery:
             path,
             columns=min(3, len(indices)),
             title=f"{self.folder.name}: {self.method} of the layer {self.explained.explanation.target_layer}, "
-            "one raw scale for all; green: right, red: wrong",
-            caption_colors=[GREEN if self.explained.correct[i] else RED for i in indices],
+            f"one raw scale for all{'; green: right, red: wrong' if judged else ''}",
+            caption_colors=[GREEN if self.explained.correct[i] else RED for i in indices] if judged else None,
             cell=None,
             scale=(maximum, self.colormap, "raw value, one scale for all") if maximum > 0 else None,
         )
