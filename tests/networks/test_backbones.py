@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
+from src.files import sha256_file
 from src.networks import weights as weights_module
 from src.networks.applications import RESNET50_FILE
 from src.networks.baseline import BASELINE_TARGET_LAYER, build_baseline_model
@@ -125,7 +126,8 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setattr(weights_module, "WEIGHTS_HOST", server.url)
     monkeypatch.setattr(weights_module, "_host_answers", None)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(keras.config, "keras_home", lambda: str(tmp_path / "keras"), raising=False)
+    # Keras reads the variable once, when it is imported; without this the fake would lie in the user's own cache.
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path / "keras"))
     yield server
     server.server.shutdown()
 
@@ -143,7 +145,7 @@ def test_imagenet_weights_are_downloaded_once_and_answer_as_keras_own(server, mo
             layer.set_weights([rng.normal(0, 0.05, w.shape).astype(np.float32) for w in layer.get_weights()])
     plain.save_weights(server.folder / "efficientnetb0_notop.weights.h5")
     (server.folder / "efficientnetb0_notop.weights.h5").rename(server.folder / "efficientnetb0_notop.h5")
-    digest = weights_module.weights_digest(server.folder / "efficientnetb0_notop.h5")
+    digest = sha256_file(server.folder / "efficientnetb0_notop.h5")
     monkeypatch.setattr(efficientnet, "BASE_WEIGHTS_PATH", server.url)
     monkeypatch.setitem(efficientnet.WEIGHTS_HASHES, "b0", (digest, digest))
     reloaded = []
