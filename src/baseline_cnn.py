@@ -109,14 +109,13 @@ def main(argv=None) -> None:
     arguments = parser.parse_args(argv)
     check_data_folder(arguments.data)  # before TensorFlow takes its seconds
     quiet_tensorflow()
+    from src.bundle import describe_training
+
     folder, metrics = train_baseline(read_options(BaselineSettings, arguments))
     if arguments.json:
         print(json.dumps({"bundle": str(folder), **metrics}))
     else:
-        print(
-            f"Saved {folder}: epoch {metrics['epoch']} was best, validation accuracy {metrics['val_accuracy']:.4f}.\n"
-            f"Curves: {folder / 'training_curves.png'}. Next: python -m src.transfer_model"
-        )
+        print(describe_training(folder, metrics, "python -m src.transfer_model"))
 
 
 if __name__ == "__main__":

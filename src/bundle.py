@@ -23,11 +23,11 @@ from src.drawing import plot_training_curves
 from src.errors import UserError
 from src.files import atomic_folder, read_json, sha256_file, write_csv, write_json
 from src.imaging import load_image
+from src.model_choice import BUNDLE_FILE, list_bundles
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
 from src.networks.preprocessing import MODES, preprocess_arrays
 
 MODEL_FILE = "model.keras"
-BUNDLE_FILE = "bundle.json"
 FORMAT = 1
 PLAIN_SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -134,6 +134,20 @@ def save_bundle(
     return target
 
 
+def describe_training(folder: Path, row: dict, following: str) -> str:
+    """What a training command says at its end.
+
+    Args:
+        folder: the bundle's.
+        row: the kept epoch of the history.
+        following: the next command.
+    """
+    return (
+        f"Saved {folder}: epoch {row['epoch']} (phase {row['phase']}) was best, validation accuracy "
+        f"{row['val_accuracy']:.4f}.\nCurves: {folder / 'training_curves.png'}. Next: {following}"
+    )
+
+
 def data_facts(data_dir: str | Path, counts: dict[str, dict[str, int]]) -> dict:
     """What a bundle remembers of its data: the counts, and the split's content hash where there is a manifest."""
     manifest = Path(data_dir) / "split.json"
@@ -150,11 +164,6 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:  # the headless build has another name
             continue
     return found
-
-
-def list_bundles(models_dir: str | Path = "models") -> list[str]:
-    """Names of the bundles in a folder, sorted."""
-    return sorted(path.parent.name for path in Path(models_dir).glob(f"*/{BUNDLE_FILE}") if path.parent.name[0] != ".")
 
 
 def load_bundle(

@@ -8,8 +8,9 @@ from pathlib import Path
 from src.errors import UserError, command
 from src.files import atomic_file
 from src.loading.folder import check_data_folder
+from src.model_choice import add_model_arguments, list_bundles
 from src.progress import say, track
-from src.settings import add_model_arguments, create_parser, positive_int, quiet_tensorflow
+from src.settings import create_parser, positive_int, quiet_tensorflow
 
 EXAMPLES = """  python -m src.evaluate                                every bundle in models/ that knows these classes
   python -m src.evaluate --model transfer --json
@@ -53,7 +54,7 @@ def evaluate_bundle(bundle, data_dir: str, output: Path, batch_size: int):
 
 def _load_fitting(arguments, class_names: list[str]):
     """Yield the bundles asked for; without --model all that know these classes, naming those that do not."""
-    from src.bundle import list_bundles, load_bundle
+    from src.bundle import load_bundle
 
     names = arguments.model or list_bundles(arguments.models_dir)
     if not names:

@@ -15,9 +15,10 @@ from pathlib import Path
 from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
 from src.files import atomic_file, write_csv
 from src.loading.folder import check_data_folder, list_pictures
-from src.predict import choose_model, find_pictures
+from src.model_choice import add_model_arguments, choose_model
+from src.predict import find_pictures
 from src.progress import say
-from src.settings import add_model_arguments, create_parser, positive_int, quiet_tensorflow
+from src.settings import create_parser, positive_int, quiet_tensorflow
 
 METHOD = "gradcam"
 COLORMAPS = ("inferno", "viridis", "magma", "turbo", "jet")

@@ -4,12 +4,12 @@ import csv
 import json
 import os
 import sys
-from pathlib import Path
 
 from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
 from src.imaging import ImageError, is_picture_name, load_image
+from src.model_choice import add_model_arguments, choose_model
 from src.progress import say, track
-from src.settings import add_model_arguments, create_parser, positive_int, quiet_tensorflow
+from src.settings import create_parser, positive_int, quiet_tensorflow
 
 EXAMPLES = """  python -m src.predict photo.jpg
   python -m src.predict holiday/ more/*.jpg --csv > classes.csv
@@ -63,15 +63,6 @@ def _record(bundle, path: str, probabilities, top: int) -> dict:
     ranked = [{"class": bundle.class_names[i], "confidence": round(float(probabilities[i]), 6)} for i in order]
     return {"path": path, "class": ranked[0]["class"], "class_index": int(order[0]),
             "confidence": ranked[0]["confidence"], "top": ranked}  # fmt: skip
-
-
-def choose_model(models_dir: str) -> str:
-    """The bundle that is used when none is named: ``transfer``, or else the only or last one."""
-    folder = Path(models_dir)
-    names = sorted(path.parent.name for path in folder.glob("*/bundle.json") if not path.parent.name.startswith("."))
-    if not names:
-        raise UserError(f"there is no model in {models_dir}; train one with: python -m src.transfer_model")
-    return "transfer" if "transfer" in names else names[-1]
 
 
 def _write(arguments, predictions: list[dict], failed: list[dict]) -> None:

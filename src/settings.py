@@ -15,6 +15,10 @@ import numpy as np
 
 from src.errors import UserError
 
+PARTS = ("train", "val", "test")  # of a data folder, in this order
+# What networks/preprocessing.py can do, named here so that a parser need not load Keras.
+PREPROCESSING_MODES = ("none", "0-1", "tf", "caffe", "torch")
+
 
 def option(default, help: str, **argparse_keywords):
     """A dataclass field with its default, its help text and further keywords for ``add_argument``."""
@@ -22,10 +26,11 @@ def option(default, help: str, **argparse_keywords):
 
 
 def create_parser(description: str, examples: str) -> argparse.ArgumentParser:
-    """A parser with defaults shown in its help and ``examples`` below it."""
+    """A parser with defaults (but None) shown in its help and ``examples`` below it."""
 
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-        pass
+        def _get_help_string(self, action):
+            return action.help if action.default is None else super()._get_help_string(action)
 
     return argparse.ArgumentParser(
         description=description, epilog=f"examples:\n{examples}", formatter_class=Formatter, allow_abbrev=False
@@ -82,23 +87,6 @@ def positive_int(text: str) -> int:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"expected a whole number of at least 1. Received: {text}")
-
-
-# As in networks/preprocessing.py, named here so that a parser need not load Keras.
-PREPROCESSING_MODES = ("none", "0-1", "tf", "caffe", "torch")
-
-
-def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = None, several: bool = False) -> None:
-    """Add --model, --models-dir, --classes and --preprocessing: a bundle, or a plain model file with its facts."""
-    parser.add_argument(
-        "--model",
-        nargs="+" if several else None,
-        default=default,
-        help="name in --models-dir, a bundle's folder, a plain .keras/.h5 file, or 'imagenet'",
-    )
-    parser.add_argument("--models-dir", default="models", help="where the bundles are")
-    parser.add_argument("--classes", nargs="+", default=None, help="class names of a plain model file, in order")
-    parser.add_argument("--preprocessing", choices=PREPROCESSING_MODES, help="what a plain model file takes")
 
 
 def random_generator(seed: int, *key: int) -> np.random.Generator:

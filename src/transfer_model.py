@@ -129,14 +129,13 @@ def main(argv=None) -> None:
         raise UserError("both phases have 0 epochs; give at least one of them some")
     check_data_folder(settings.data)  # before TensorFlow takes its seconds
     quiet_tensorflow()
+    from src.bundle import describe_training
+
     folder, metrics = train_transfer(settings, schedule)
     if arguments.json:
         print(json.dumps({"bundle": str(folder), **metrics}))
     else:
-        print(
-            f"Saved {folder}: epoch {metrics['epoch']} (phase {metrics['phase']}) was best, validation accuracy "
-            f"{metrics['val_accuracy']:.4f}.\nCurves: {folder / 'training_curves.png'}. Next: python -m src.evaluate"
-        )
+        print(describe_training(folder, metrics, "python -m src.evaluate"))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ LAYERS = {
     **dict.fromkeys(("settings", "errors", "files", "progress"), 0),
     **dict.fromkeys(("imaging", "drawing", "inference"), 1),
     **dict.fromkeys(("datasets", "loading", "networks", "explainers", "evaluation", "exporting"), 2),
-    **dict.fromkeys(("training", "bundle"), 3),
+    **dict.fromkeys(("training", "bundle", "model_choice"), 3),
     **dict.fromkeys(("recipes", "reporting", "webapp"), 4),
 }
 COMMANDS = {"data_loader", "baseline_cnn", "transfer_model", "evaluate", "gradcam", "predict"}

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from src.bundle import list_bundles, load_bundle, save_bundle, to_probabilities
+from src.bundle import load_bundle, save_bundle, to_probabilities
 from src.errors import UserError
 from src.imaging import write_image
+from src.model_choice import list_bundles
 from src.networks.baseline import build_baseline_model
 
 NAMES = ["cat", "dog", "fox"]

@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from src.datasets.sources import Picture
-from src.datasets.split_settings import PARTS
 from src.errors import UserError
+from src.settings import PARTS
 
 
 def shuffle(pictures: Sequence[Picture], seed: int) -> list[Picture]:

@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from src.datasets.split_settings import PARTS
 from src.errors import UserError
 from src.files import read_json, write_json
+from src.settings import PARTS
 
 FILE_NAME = "split.json"
 FORMAT = 1

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 
 from src.datasets.manifest import FILE_NAME, MASKS, Manifest, load_manifest, mask_path, save_manifest
 from src.datasets.sources import Listing, Picture
-from src.datasets.split_settings import PARTS
 from src.errors import UserError
 from src.files import sha256_file
 from src.progress import say, track
+from src.settings import PARTS
 
 # Comes with the project, or by itself: no content of a data folder.
 _NO_CONTENT = {"README.md", ".gitkeep", ".DS_Store"}

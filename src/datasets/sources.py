@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from src.datasets.split_settings import NAMES, PARTS, SHAPES, SplitSettings
+from src.datasets.split_settings import NAMES, SHAPES, SplitSettings
 from src.errors import UserError
 from src.imaging import is_picture_name
 from src.progress import say
+from src.settings import PARTS
 
 _PART_NAMES = {part: part for part in PARTS} | {"valid": "val", "validation": "val"}
 _MASKS = "masks"

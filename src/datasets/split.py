@@ -15,9 +15,10 @@ from src.datasets.checking import check_pictures
 from src.datasets.manifest import Manifest, hash_content
 from src.datasets.placing import build_split, scratch_folder, swap_split, verify_output
 from src.datasets.sources import Listing, Picture, open_source
-from src.datasets.split_settings import PARTS, SHAPES, SplitSettings
+from src.datasets.split_settings import SHAPES, SplitSettings
 from src.errors import UserError
 from src.progress import say
+from src.settings import PARTS
 
 _NAMED_IN_FULL = 3  # how many cases a line on stderr names
 

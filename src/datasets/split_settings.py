@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from src.errors import UserError
 from src.settings import option, positive_int
 
-PARTS = ("train", "val", "test")
 LINKS = ("copy", "hardlink", "symlink")
 DOWNLOADS = ("cats_vs_dogs", "cats_and_dogs_filtered", "cifar10", "cifar100")
 SHAPES = "shapes"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from src.errors import UserError
 from src.imaging import is_picture_name
+from src.settings import PARTS
 
-PARTS = ("train", "val", "test")
 HOW_TO_SPLIT = "make it with: python split_dataset.py --source YOUR_FOLDER"
 
 

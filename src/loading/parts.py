@@ -3,9 +3,10 @@
 import os
 from collections.abc import Sequence
 
-from src.loading.folder import PARTS, check_data_folder
+from src.loading.folder import check_data_folder
 from src.loading.generator import ImageDataGenerator
 from src.loading.iterator import DirectoryIterator
+from src.settings import PARTS
 
 # What training pictures are put through; validation and test pictures never are.
 AUGMENTATION = {
