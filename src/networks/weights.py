@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -44,7 +45,10 @@ def _probe(url: str) -> bool:
 
 def find_cached(file_name: str) -> Path | None:
     """A weights file in Keras' cache (``KERAS_HOME``, else ``~/.keras``), or None."""
-    path = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / file_name
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    if not os.access(home, os.W_OK):  # Keras' own way out, in get_file
+        home = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()) / ".keras"
+    path = home / "models" / file_name
     return path if path.is_file() else None
 
 

@@ -125,9 +125,11 @@ def server(tmp_path, monkeypatch):
     server.folder = folder
     monkeypatch.setattr(weights_module, "WEIGHTS_HOST", server.url)
     monkeypatch.setattr(weights_module, "_host_answers", None)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    home = tmp_path / "keras"
+    home.mkdir()  # where it is missing, Keras takes a folder in /tmp, which outlives the test
+    monkeypatch.setenv("KERAS_HOME", str(home))
     # Keras reads the variable once, when it is imported; without this the fake would lie in the user's own cache.
-    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path / "keras"))
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(home))
     yield server
     server.server.shutdown()
 
@@ -166,7 +168,7 @@ def test_imagenet_weights_are_downloaded_once_and_answer_as_keras_own(server, mo
     monkeypatch.setattr(keras.Model, "load_weights", original)
     np.testing.assert_allclose(ours(IMAGES), keras_own(IMAGES), rtol=1e-3, atol=1e-4)
     assert server.requests.count("/efficientnetb0_notop.h5") == 1
-    assert origin.origin.startswith("imagenet")
+    assert origin.origin.startswith("imagenet") and origin.sha256 == digest
 
 
 def test_no_network_is_one_sentence_and_asked_once(monkeypatch, tmp_path):
