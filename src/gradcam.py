@@ -3,68 +3,40 @@
 Without ``--image`` the whole test part is explained; single pictures need no data folder.
 """
 
-import functools
-import json
-import os
 import shutil
 import sys
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
-from src.files import atomic_file, write_csv
-from src.loading.folder import check_data_folder, list_pictures
-from src.model_choice import add_model_arguments, choose_model
-from src.predict import find_pictures
+from src.files import atomic_file, format_json
+from src.loading.folder import check_data_folder, find_pictures, list_pictures
+from src.model_choice import add_model_arguments, choose_model, describe_mismatch
 from src.progress import say
 from src.settings import create_parser, positive_int, quiet_tensorflow
 
+if TYPE_CHECKING:
+    from src.explainers.heatmap import make_gradcam_heatmap
+
+__all__ = ["main", "make_gradcam_heatmap"]
+
 METHOD = "gradcam"
 COLORMAPS = ("inferno", "viridis", "magma", "turbo", "jet")
-LOCALISATION = (
-    "pointing_game", "energy_in_mask", "blob_pointing_game", "blob_energy_in_mask", "mask_area", "n_masks",
-)  # fmt: skip
 EXAMPLES = """  python -m src.gradcam                                     the test part by the model 'transfer'
-  python -m src.gradcam --model transfer baseline --json    two models, one JSON line each
+  python -m src.gradcam --model transfer baseline --json    two models
   python -m src.gradcam --model imagenet --image photo.jpg  no data and no training needed
   python -m src.gradcam --image photo.jpg --class dog --layer conv4_block6_out"""
 
-# One explainer for each model and layer, as long as the model lives: building and tracing take seconds.
-_explainers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
+def __getattr__(name: str):
+    """Import what needs TensorFlow, which takes seconds, when it is asked for: ``--help`` stays quick."""
+    if name != "make_gradcam_heatmap":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    quiet_tensorflow()
+    from src.explainers.heatmap import make_gradcam_heatmap
 
-def make_gradcam_heatmap(image_array, model, last_conv_layer_name: str | None = None, pred_index: int | None = None):
-    """Grad-CAM of one picture, after the function of the same name in Keras' tutorial.
-
-    Two differences, on purpose: the gradient is that of the logit, not of the softmax (where the network is sure the
-    latter vanishes), and the map is raw: ReLU(sum_k alpha_k A^k) of Selvaraju et al. 2017, eq. 1 and 2, not divided by
-    its maximum. For a picture of 0..1 divide by ``heatmap.max()`` where that is positive.
-
-    Args:
-        image_array: (H, W, 3) or (1, H, W, 3) as the model takes it; for our bundles RGB 0..255.
-        model: a Keras classifier; it stays as it is, and is traced only once for each layer.
-        last_conv_layer_name: the target layer; None for the last convolution, activation or sum.
-        pred_index: the class to explain; None for the predicted one.
-
-    Returns:
-        float32 (h, w), at least 0, at the target layer's own resolution.
-
-    Raises:
-        UserError: the model, the layer, the class or the picture's shape does not fit.
-    """
-    import numpy as np
-
-    from src.explainers.registry import create_explainer
-
-    inputs = np.asarray(image_array, np.float32)
-    inputs = inputs[None] if inputs.ndim == 3 else inputs
-    if len(inputs) != 1:
-        raise UserError(f"one picture is needed, (H, W, 3) or (1, H, W, 3). Received: {inputs.shape}")
-    of_model = _explainers.setdefault(model, {})
-    if last_conv_layer_name not in of_model:
-        of_model[last_conv_layer_name] = create_explainer(METHOD, model, target_layer=last_conv_layer_name)
-    return of_model[last_conv_layer_name].explain(inputs, None if pred_index is None else int(pred_index)).heatmaps[0]
+    return make_gradcam_heatmap
 
 
 def explain_test_part(bundle, explainer, arguments, class_index: int | None) -> tuple[dict, list]:
@@ -72,31 +44,25 @@ def explain_test_part(bundle, explainer, arguments, class_index: int | None) -> 
     from src.datasets.manifest import mask_path
     from src.explainers.gallery import Gallery, choose_samples
     from src.explainers.stream import explain_pictures
-    from src.explainers.summary import compare_strength, measure_localisation, save_heatmaps
+    from src.explainers.summary import save_heatmaps, save_strength, summarize_test_part
 
-    class_names, test = list(bundle.class_names), Path(arguments.data) / "test"
-    relative, labels = [], []
-    for label, name in enumerate(class_names):
-        found = list_pictures(test / name)
-        relative += [os.path.join("test", name, picture) for picture in found]
-        labels += [label] * len(found)
+    class_names = list(bundle.class_names)
+    found = [list_pictures(Path(arguments.data) / "test" / name) for name in class_names]
+    pictures = [Path("test", name, path) for name, paths in zip(class_names, found) for path in paths]
+    labels = [label for label, paths in enumerate(found) for _ in paths]
     explained = explain_pictures(
         explainer,
         lambda path: bundle.prepare([path])[0],
-        [os.path.join(arguments.data, path) for path in relative],
+        [str(arguments.data / path) for path in pictures],
         labels,
         class_index=class_index,
         batch_size=arguments.batch_size,
     )
     folder = Path(arguments.output) / bundle.name
     save_heatmaps(folder / "heatmaps.npz", explained, class_names)
-    strength = compare_strength(explained)
-    columns = list(strength["correct"])
-    write_csv(
-        folder / "activation_strength.csv",
-        ["predictions", *columns],
-        ([name, *(row[column] for column in columns)] for name, row in strength.items()),
-    )
+    masks = [mask_path(arguments.data, Path(path).relative_to(arguments.data)) for path in explained.paths]
+    summary = summarize_test_part(explained, masks, bundle.image_size, class_names, class_index)
+    save_strength(folder / "activation_strength.csv", summary["activation_strength"])
     samples = choose_samples(explained.correct, explained.labels, arguments.samples, arguments.seed)
     gallery = Gallery(folder, explained, class_names, METHOD, arguments.colormap)
     gallery.draw_samples(samples)
@@ -104,48 +70,7 @@ def explain_test_part(bundle, explainer, arguments, class_index: int | None) -> 
     if bundle.name == "transfer":
         with atomic_file(Path(arguments.output) / "gradcam_sample.png") as temporary:
             shutil.copyfile(sheet, temporary)
-    masks = [mask_path(arguments.data, os.path.relpath(path, arguments.data)) for path in explained.paths]
-    localisation = measure_localisation(explained, masks, bundle.image_size)
-    record = {
-        "model": bundle.name,
-        "target_layer": explainer.target_layer,
-        "explained_class": class_names[class_index] if class_index is not None else None,
-        "n": len(explained.paths),
-        "accuracy": float(explained.correct.mean()),
-        **(localisation or dict.fromkeys(LOCALISATION)),
-        "activation_strength": strength,
-        "unreadable": len(explained.failures),
-        "output": str(folder),
-    }
-    return record, explained.failures
-
-
-def format_record(record: dict) -> str:
-    """The figures of one model as text for people; no claim beyond them."""
-    about = f"the class {record['explained_class']}" if record["explained_class"] else "the predicted class"
-    lines = [
-        f"{record['model']}: Grad-CAM of the layer {record['target_layer']} for {about}, {record['n']} test pictures "
-        f"({record['accuracy']:.1%} predicted correctly)",
-        "",
-        "Raw activation strength    n  zero maps   mean of map: mean [quartiles]        max of map: mean [quartiles]",
-    ]
-    for name, row in record["activation_strength"].items():
-        if not row["n"]:
-            lines.append(f"  {name:18} {0:>7}")
-            continue
-        means, maxima = (_quartiles(row, key) for key in ("mean", "max"))
-        lines.append(f"  {name:18} {row['n']:>7} {row['zero_maps']:>10}   {means:34}   {maxima}")
-    if record["n_masks"]:
-        rows = (("peak on the object (no tolerance)", "pointing_game"), ("energy on the object", "energy_in_mask"))
-        area = f"Against {record['n_masks']} masks, on average {record['mask_area']:.1%} of the picture"
-        lines += ["", f"{area:56} Grad-CAM  blob in the centre"]
-        lines += [f"  {text:54} {record[key]:>8.1%} {record[f'blob_{key}']:>19.1%}" for text, key in rows]
-    return "\n".join([*lines, "", f"To look at: {record['output']}"])
-
-
-def _quartiles(row: dict, key: str) -> str:
-    mean, *quartiles = (f"{row[f'{key}_{name}']:.4g}" for name in ("mean", "lower", "median", "upper"))
-    return f"{mean} [{', '.join(quartiles)}]"
+    return {"model": bundle.name, **summary, "output": str(folder)}, explained.failures
 
 
 def explain_single_pictures(
@@ -154,6 +79,7 @@ def explain_single_pictures(
     """Explain and draw the pictures named; returns the JSON record and the unreadable pictures."""
     from src.explainers.gallery import Gallery
     from src.explainers.stream import explain_pictures
+    from src.explainers.summary import summarize_pictures
 
     explained = explain_pictures(
         explainer,
@@ -163,42 +89,19 @@ def explain_single_pictures(
         class_index=class_index,
         batch_size=arguments.batch_size,
     )
-    folder, explanation = Path(arguments.output) / bundle.name, explained.explanation
+    folder = Path(arguments.output) / bundle.name
     gallery = Gallery(folder, explained, bundle.class_names, METHOD, arguments.colormap)
     saved = gallery.draw_each()
-    gallery.draw_sheet(range(len(saved)))
-    pictures = [
-        {
-            "path": path,
-            "class": bundle.class_names[predicted],
-            "confidence": round(float(probabilities[predicted]), 6),
-            "explained_class": bundle.class_names[asked],
-            "max": float(heatmap.max()),
-            "saved": str(target),
-        }
-        for path, predicted, probabilities, asked, heatmap, target in zip(
-            explained.paths, explanation.predicted, explanation.probabilities, explanation.class_index,
-            explanation.heatmaps, saved,
-        )
-    ]  # fmt: skip
-    return {"model": bundle.name, "target_layer": explainer.target_layer, "pictures": pictures}, explained.failures
-
-
-def format_pictures(record: dict) -> str:
-    lines = []
-    for row in record["pictures"]:
-        path = os.fsencode(row["path"]).decode("utf-8", "replace")
-        asked = f", explained: {row['explained_class']}" if row["explained_class"] != row["class"] else ""
-        empty = ", no positive evidence" if row["max"] <= 0 else ""
-        lines.append(f"{path}: {row['class']} {row['confidence']:.1%}{asked}{empty} -> {row['saved']}")
-    return "\n".join(lines)
+    sheet = gallery.draw_sheet(range(len(saved)), "pictures.png")
+    record = summarize_pictures(explained, saved, bundle.class_names)
+    return {"model": bundle.name, **record, "sheet": str(sheet)}, explained.failures
 
 
 def _parse(argv: Sequence[str] | None):
     parser = create_parser(
         "Show which parts of pictures speak for a class (Grad-CAM, Selvaraju et al. 2017).", EXAMPLES
     )
-    parser.add_argument("--data", default="data", help="folder with the part test")
+    parser.add_argument("--data", type=Path, default="data", help="folder with the part test")
     add_model_arguments(parser, several=True)
     parser.add_argument(
         "--image", nargs="+", metavar="PATH", help="explain these pictures or folders of pictures instead"
@@ -216,50 +119,50 @@ def _parse(argv: Sequence[str] | None):
     parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
     parser.add_argument("--output", default="gradcam", help="folder that is written into")
     parser.add_argument("--seed", type=int, default=42, help="chooses the pictures that are drawn")
-    parser.add_argument("--json", action="store_true", help="print one JSON line for each model")
+    parser.add_argument("--json", action="store_true", help="print one JSON line; several models as {'models': {...}}")
     return parser.parse_args(argv)
 
 
 @command
 def main(argv=None) -> int:
     arguments = _parse(argv)
-    names = arguments.model or [choose_model(arguments.models_dir)]
     paths = find_pictures(arguments.image) if arguments.image else None
-    if paths is None:
-        check_data_folder(arguments.data, parts=("test",))
+    class_names = check_data_folder(arguments.data, parts=("test",))[0] if paths is None else None
+    names = arguments.model
+    if not names:
+        names = [choose_model(arguments.models_dir, class_names)]
+        say(f"Model: {names[0]} (choose another with --model)")
     quiet_tensorflow()
     from src.bundle import load_bundle
     from src.explainers.registry import create_explainer
+    from src.explainers.summary import format_pictures, format_test_part
     from src.explainers.targets import find_class
 
-    failures: dict[str, str] = {}
+    records, failures = {}, {}
     for name in names:
-        if not arguments.model:
-            say(f"Model: {name} (choose another with --model)")
         bundle = load_bundle(
             name, arguments.models_dir, class_names=arguments.classes, preprocessing=arguments.preprocessing
         )
-        if paths is None:
-            check_data_folder(arguments.data, parts=("test",), class_names=bundle.class_names)
-        asked = find_class(arguments.class_name, bundle.class_names) if arguments.class_name else None
+        if bundle.name in records:
+            raise UserError(f"two of the models are called {bundle.name}; explain them one after the other")
+        if class_names and sorted(class_names) != sorted(bundle.class_names):
+            mismatch = describe_mismatch(bundle.name, bundle.class_names, arguments.data, class_names)
+            raise UserError(f"{mismatch}; name another model (--model), or single pictures (--image)")
+        asked = None if arguments.class_name is None else find_class(arguments.class_name, bundle.class_names)
         explainer = create_explainer(METHOD, bundle.model, target_layer=arguments.layer or bundle.target_layer or None)
         if paths is None:
-            explain, describe = explain_test_part, format_record
+            record, unreadable = explain_test_part(bundle, explainer, arguments, asked)
         else:
-            explain, describe = functools.partial(explain_single_pictures, paths=paths), format_pictures
-        record, unreadable = explain(bundle, explainer, arguments, asked)
-        print(json.dumps(_finite(record)) if arguments.json else describe(record))
+            record, unreadable = explain_single_pictures(bundle, explainer, arguments, asked, paths)
+        records[bundle.name] = record
         failures |= {failure.path: failure.reason for failure in unreadable}
+        if not arguments.json:
+            print((format_test_part if paths is None else format_pictures)(record))
+    if arguments.json:
+        print(format_json(record if len(records) == 1 else {"models": records}))
     for path, reason in failures.items():
-        say(f"not read: {os.fsencode(path).decode('utf-8', 'replace')}: {reason}")
+        say(f"not read: {path}: {reason}")
     return EXIT_PARTIAL if failures else EXIT_OK
-
-
-def _finite(value):
-    """JSON knows no NaN: quartiles of nothing become null."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and value != value else value
 
 
 if __name__ == "__main__":

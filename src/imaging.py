@@ -6,6 +6,8 @@ Colour order is settled here, once: everything behind this module is RGB.
 import io
 import os
 import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -228,3 +230,35 @@ def verify_image(path: str | os.PathLike) -> tuple[int, int]:
         raise ImageError(path, reason) from error
     except Exception as error:  # Pillow's plugins raise SyntaxError, struct.error, ValueError ... on damaged files
         raise ImageError(path, f"damaged ({type(error).__name__}: {error})") from error
+
+
+def read_in_batches(
+    paths: Sequence[str], read: Callable[[str], np.ndarray], batch_size: int, workers: int = 2
+) -> Iterator[tuple[list[int], np.ndarray, list[ImageError]]]:
+    """Read many pictures of one size, batch by batch, by ``read`` in threads; the next batch is read meanwhile.
+
+    Yields:
+        The places in ``paths`` of those that could be read, their arrays (n, H, W, 3), and the errors of the others.
+    """
+
+    def attempt(path: str):
+        try:
+            return read(path)
+        except ImageError as error:
+            return error
+
+    def submit(start: int) -> list[Future]:
+        return [pool.submit(attempt, path) for path in paths[start : start + batch_size]]
+
+    with ThreadPoolExecutor(workers) as pool:
+        ahead = submit(0)
+        for start in range(0, len(paths), batch_size):
+            results = [future.result() for future in ahead]
+            ahead = submit(start + batch_size)
+            good = [index for index, result in enumerate(results) if not isinstance(result, ImageError)]
+            images = np.stack([results[index] for index in good]) if good else np.empty((0, 0, 0, 3))
+            yield (
+                [start + index for index in good],
+                images,
+                [result for result in results if isinstance(result, ImageError)],
+            )

@@ -1,9 +1,11 @@
 """Which model a command uses, settled before TensorFlow is loaded."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from src.errors import UserError
+from src.files import read_json
 from src.settings import PREPROCESSING_MODES
 
 BUNDLE_FILE = "bundle.json"
@@ -27,12 +29,37 @@ def list_bundles(models_dir: str | Path = "models") -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
-def choose_model(models_dir: str | Path = "models") -> str:
+def choose_model(models_dir: str | Path = "models", class_names: Sequence[str] | None = None) -> str:
     """The bundle that is used when none is named: ``transfer``, or else the last by name.
+
+    Args:
+        class_names: the classes of the data, where there is data; bundles that know them come first.
 
     Raises ``UserError`` where there is none.
     """
     names = list_bundles(models_dir)
     if not names:
-        raise UserError(f"there is no model in {models_dir}; train one with: python -m src.transfer_model")
+        raise UserError(
+            f"there is no model in {models_dir}; train one with: python -m src.transfer_model "
+            "(or take the one of 1,000 classes for single pictures: --model imagenet)"
+        )
+    known = [name for name in names if class_names and _class_names(models_dir, name) == sorted(class_names)]
+    names = known or names
     return "transfer" if "transfer" in names else names[-1]
+
+
+def _class_names(models_dir: str | Path, name: str) -> list[str]:
+    try:
+        return sorted(read_json(Path(models_dir) / name / BUNDLE_FILE)["class_names"])
+    except (UserError, KeyError, TypeError):  # a damaged bundle is reported when it is loaded
+        return []
+
+
+def describe_mismatch(name: str, known: Sequence[str], data_dir: str | Path, class_names: Sequence[str]) -> str:
+    """Half a sentence on a model and data of other classes."""
+    return f"{name} was trained on the classes {_listing(known)}, while {data_dir} holds {_listing(class_names)}"
+
+
+def _listing(names: Sequence[str], most: int = 6) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

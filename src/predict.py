@@ -1,12 +1,12 @@
 """Pictures in, classes and confidences out: ``python -m src.predict PATH...``."""
 
 import csv
-import json
-import os
 import sys
 
 from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
-from src.imaging import ImageError, is_picture_name, load_image
+from src.files import format_json
+from src.imaging import load_image, read_in_batches
+from src.loading.folder import find_pictures
 from src.model_choice import add_model_arguments, choose_model
 from src.progress import say, track
 from src.settings import create_parser, positive_int, quiet_tensorflow
@@ -16,24 +16,6 @@ EXAMPLES = """  python -m src.predict photo.jpg
   python -m src.predict photo.jpg --model imagenet --top 5"""
 
 
-def find_pictures(paths: list[str]) -> list[str]:
-    """Files as named, folders searched through and through; sorted within each folder, each file once.
-
-    Raises ``UserError`` where nothing is found at all, or a path does not exist.
-    """
-    found: dict[str, None] = {}
-    for path in paths:
-        if os.path.isdir(path):
-            for root, folders, names in os.walk(path):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                found.update((os.path.join(root, name), None) for name in sorted(filter(is_picture_name, names)))
-        else:
-            found[path] = None  # a missing file is reported with the unreadable ones
-    if not found:
-        raise UserError(f"no pictures in {', '.join(paths)}")
-    return list(found)
-
-
 def predict_pictures(bundle, paths: list[str], *, top: int = 3, batch_size: int = 32) -> tuple[list[dict], list[dict]]:
     """Predict pictures in batches; unreadable ones are listed, not raised.
 
@@ -41,20 +23,16 @@ def predict_pictures(bundle, paths: list[str], *, top: int = 3, batch_size: int 
         ``predictions``: path, class, class_index, confidence (0..1) and ``top``, a list of class and confidence;
         ``failed``: path and reason.
     """
-    import numpy as np
-
     predictions, failed = [], []
-    for start in track(range(0, len(paths), batch_size), what="Predicting", unit="batches"):
-        images, names = [], []
-        for path in paths[start : start + batch_size]:
-            try:
-                images.append(load_image(path, bundle.image_size, bundle.interpolation))
-                names.append(path)
-            except ImageError as error:
-                failed.append({"path": error.path, "reason": error.reason})
-        if names:
-            probabilities = bundle.predict(bundle.preprocess(np.stack(images)))
-            predictions += [_record(bundle, path, row, top) for path, row in zip(names, probabilities)]
+    with track(total=len(paths), what="Predicting") as progress:
+        for read, images, failures in read_in_batches(
+            paths, lambda path: load_image(path, bundle.image_size, bundle.interpolation), batch_size
+        ):
+            failed += [{"path": failure.path, "reason": failure.reason} for failure in failures]
+            if read:
+                probabilities = bundle.predict(bundle.preprocess(images))
+                predictions += [_record(bundle, paths[index], row, top) for index, row in zip(read, probabilities)]
+            progress.update(len(read) + len(failures))
     return predictions, failed
 
 
@@ -67,8 +45,7 @@ def _record(bundle, path: str, probabilities, top: int) -> dict:
 
 def _write(arguments, predictions: list[dict], failed: list[dict]) -> None:
     if arguments.json:
-        # a name that is not UTF-8 would break the line; JSON's escapes carry it
-        print(json.dumps({"predictions": predictions, "failed": failed}))
+        print(format_json({"predictions": predictions, "failed": failed}))
         return
     if arguments.csv:
         writer = csv.writer(sys.stdout)
@@ -95,6 +72,8 @@ def main(argv=None) -> int:
     arguments = parser.parse_args(argv)
     paths = find_pictures(arguments.paths)
     name = arguments.model or choose_model(arguments.models_dir)
+    if not arguments.model:
+        say(f"Model: {name} (choose another with --model)")
     quiet_tensorflow()
     from src.bundle import load_bundle
 

@@ -26,11 +26,11 @@ def option(default, help: str, **argparse_keywords):
 
 
 def create_parser(description: str, examples: str) -> argparse.ArgumentParser:
-    """A parser with defaults (but None) shown in its help and ``examples`` below it."""
+    """A parser with defaults (but None and False) shown in its help and ``examples`` below it."""
 
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
         def _get_help_string(self, action):
-            return action.help if action.default is None else super()._get_help_string(action)
+            return action.help if action.default in (None, False) else super()._get_help_string(action)
 
     return argparse.ArgumentParser(
         description=description, epilog=f"examples:\n{examples}", formatter_class=Formatter, allow_abbrev=False

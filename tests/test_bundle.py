@@ -9,7 +9,7 @@ import pytest
 from src.bundle import load_bundle, save_bundle, to_probabilities
 from src.errors import UserError
 from src.imaging import write_image
-from src.model_choice import list_bundles
+from src.model_choice import choose_model, list_bundles
 from src.networks.baseline import build_baseline_model
 
 NAMES = ["cat", "dog", "fox"]
@@ -128,7 +128,29 @@ def test_probabilities_of_every_kind_of_output():
     np.testing.assert_allclose(to_probabilities(logits, _dense(2, None)), [[0.25, 0.75]], rtol=1e-4)
 
 
+def test_the_model_that_fits_the_data_is_chosen(models_dir):
+    (models_dir / "transfer").mkdir()
+    (models_dir / "transfer" / "bundle.json").write_text('{"class_names": ["a", "b"]}')
+    assert choose_model(models_dir) == "transfer"
+    assert choose_model(models_dir, ["fox", "cat", "dog"]) == "first"
+    assert choose_model(models_dir, ["a", "b"]) == "transfer"
+    assert choose_model(models_dir, ["x", "y"]) == "transfer"
+    with pytest.raises(UserError, match="--model imagenet"):
+        choose_model(models_dir / "none")
+
+
+def test_answers_that_are_no_numbers_are_refused(models_dir):
+    bundle = load_bundle("first", models_dir)
+    bundle.model.set_weights([np.full_like(weight, np.nan) for weight in bundle.model.get_weights()])
+    with pytest.raises(UserError, match="the model first answers with NaN"):
+        bundle.predict(np.zeros((1, 32, 32, 3), np.float32))
+
+
 def test_imagenet_bundle_has_its_names_offline():
     bundle = load_bundle("imagenet")
     assert len(bundle.class_names) == 1000 and bundle.class_names[:2] == ("tench", "goldfish")
     assert bundle.model.output_shape == (None, 1000)
+    assert len(set(bundle.class_names)) == 1000
+    assert [bundle.class_names[i] for i in (134, 282, 517, 639, 657, 837)] == [
+        "crane bird", "tiger cat", "construction crane", "maillot, tank suit", "missile", "sunglasses",
+    ]  # fmt: skip

@@ -92,7 +92,7 @@ def test_other_classes_are_skipped_and_named(workplace, tmp_path):
     check_user_error(all_models, "no model in models knows the classes")
     assert all_models.stderr.count("Skipped: ") == 2
     named = run_command("-m", "src.evaluate", "--model", "transfer", "--data", tmp_path / "data", cwd=folder)
-    check_user_error(named, "trained on the classes dark, light", "has cat, dog")
+    check_user_error(named, "trained on the classes dark, light", "holds cat, dog")
 
 
 def test_a_broken_bundle(workplace, tmp_path):
@@ -102,6 +102,8 @@ def test_a_broken_bundle(workplace, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     result = run_command("-m", "src.evaluate", "--models-dir", tmp_path / "models", "--model", "transfer", cwd=folder)
     check_user_error(result, "cut off or changed", "train the model anew")
+    others = run_command("-m", "src.evaluate", "--models-dir", tmp_path / "models", "--json", cwd=folder)
+    assert set(read_json_line(others)["models"]) == {"baseline"} and "Skipped: " in others.stderr
 
 
 TRAINERS = {

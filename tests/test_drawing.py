@@ -2,7 +2,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from src import drawing
+from src import drawing, plotting
 from src.imaging import read_image
 
 
@@ -60,14 +60,14 @@ def test_explanation_has_three_panels(tmp_path, scale):
 
 def test_training_curves(tmp_path):
     history = {"loss": [2.0, 1.0, 0.5], "val_loss": [2.1, 1.2, 0.9], "learning_rate": [1e-3, 1e-3, 1e-4]}
-    drawing.plot_training_curves(history, tmp_path / "c.png", best_epoch=3, phase_boundary=2)
+    plotting.plot_training_curves(history, tmp_path / "c.png", best_epoch=3, phase_boundary=2)
     both = read_image(tmp_path / "c.png")
     assert both.shape == (420, 1040, 3)  # the loss and the learning rate
     blue, orange = ((0, 114, 178), (230, 159, 0))
     assert all((both == color).all(axis=2).sum() > 100 for color in (blue, orange))
-    drawing.plot_training_curves(history, tmp_path / "c2.png")
+    plotting.plot_training_curves(history, tmp_path / "c2.png")
     assert not np.array_equal(both, read_image(tmp_path / "c2.png"))  # the boundary and the best epoch show
-    drawing.plot_training_curves({"accuracy": [0.5]}, tmp_path / "one.png")
+    plotting.plot_training_curves({"accuracy": [0.5]}, tmp_path / "one.png")
     assert read_image(tmp_path / "one.png").std() > 5
 
 
@@ -76,18 +76,18 @@ def test_confusion_matrix_from_2_to_200_classes(tmp_path):
         matrix = np.eye(count, dtype=int) * 9
         matrix[0] = 0  # a class without pictures divides nothing
         with np.errstate(all="raise"):
-            drawing.plot_confusion_matrix(matrix, [f"class {i}" for i in range(count)], tmp_path / "m.png")
+            plotting.plot_confusion_matrix(matrix, [f"class {i}" for i in range(count)], tmp_path / "m.png")
         drawn = read_image(tmp_path / "m.png")
         assert width < drawn.shape[1] < 8000
         dark = np.array(matplotlib.colormaps["Blues"](1.0, bytes=True)[:3])
         share = (drawn == dark).all(axis=2).sum() / drawn[..., 0].size
         assert share > 0.15 / count  # one dark cell in each row
     with pytest.raises(ValueError, match="Received"):
-        drawing.plot_confusion_matrix(np.eye(3), ["a", "b"], tmp_path / "m.png")
+        plotting.plot_confusion_matrix(np.eye(3), ["a", "b"], tmp_path / "m.png")
 
 
 def test_comparison_bars_are_as_long_as_the_figures(tmp_path):
-    drawing.plot_comparison(["a", "b"], [0.4, 0.8], [(0.3, 0.5), (0.7, 0.9)], tmp_path / "c.png")
+    plotting.plot_comparison(["a", "b"], [0.4, 0.8], [(0.3, 0.5), (0.7, 0.9)], tmp_path / "c.png")
     drawn = read_image(tmp_path / "c.png").astype(int)
     bar = (abs(drawn - (51, 142, 193)).sum(axis=2) < 12).sum(axis=1)  # BLUE over white at 0.8
     upper, lower = (half.max() for half in np.array_split(bar[: len(bar) * 3 // 4], 2))
@@ -96,5 +96,5 @@ def test_comparison_bars_are_as_long_as_the_figures(tmp_path):
 
 def test_the_callers_settings_of_matplotlib_stay(tmp_path):
     before = dict(matplotlib.rcParams)
-    drawing.plot_comparison(["a"], [0.4], [(0.3, 0.5)], tmp_path / "c.png")
+    plotting.plot_comparison(["a"], [0.4], [(0.3, 0.5)], tmp_path / "c.png")
     assert dict(matplotlib.rcParams) == before

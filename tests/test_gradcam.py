@@ -3,6 +3,7 @@
 import csv
 import gc
 import json
+import shutil
 import subprocess
 import sys
 import weakref
@@ -134,7 +135,27 @@ def test_data_of_other_classes_are_refused(place, capsys, tmp_path):
     for name in ("green", "blue"):
         write_image(tmp_path / "test" / name / "0.png", np.zeros((8, 8, 3), np.uint8))
     code, _, err = run(place, capsys, "--data", tmp_path)
-    assert code == 2 and "lacks the class red" in err
+    assert code == 2 and "transfer was trained on the classes green, red, while" in err and "holds blue, green" in err
+
+
+def test_several_models_are_one_json_line_and_names_are_told_apart(place, capsys):
+    other = place / "other" / "second"
+    shutil.copytree(place / "models" / "transfer", other, dirs_exist_ok=True)
+    code, out, _ = run(place, capsys, "--json", "--samples", 1, "--model", "transfer", other)
+    assert code == 0 and len(out.splitlines()) == 1
+    models = json.loads(out)["models"]
+    assert list(models) == ["transfer", "second"]
+    assert models["transfer"]["pointing_game"] == models["second"]["pointing_game"]
+    code, out, err = run(place, capsys, "--json", "--samples", 1, "--model", "transfer", place / "models" / "transfer")
+    assert code == 2 and out == "" and "two of the models are called transfer" in err
+
+
+def test_single_pictures_leave_the_sheet_of_the_test_part(place, capsys):
+    run(place, capsys, "--samples", 1)
+    sheet = (place / "gradcam/transfer/gradcam_samples.png").read_bytes()
+    assert run(place, capsys, "--image", place / "data/test/red/2.png")[0] == 0
+    assert (place / "gradcam/transfer/gradcam_samples.png").read_bytes() == sheet
+    assert read_image(place / "gradcam/transfer/pictures.png").std() > 5
 
 
 def test_help_loads_neither_tensorflow_nor_matplotlib():

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from src.drawing import draw_contact_sheet, plot_comparison, plot_confusion_matrix
+from src.drawing import draw_contact_sheet
 from src.evaluation.metrics import Evaluation
 from src.files import write_csv, write_json
 from src.imaging import read_image
+from src.plotting import plot_comparison, plot_confusion_matrix
 
 SHEET_PICTURES = 24
 
@@ -48,7 +49,7 @@ def save_evaluation(folder: Path, evaluation: Evaluation, predictions: Predictio
     draw_contact_sheet(
         [read_image(predictions.paths[i]) for i in shown],
         [
-            f"{class_names[predictions.labels[i]]}\ntaken for {class_names[predicted[i]]}, {confidence[i]:.0%}"
+            f"true: {class_names[predictions.labels[i]]}\npredicted ({confidence[i]:.0%}): {class_names[predicted[i]]}"
             for i in shown
         ],
         sheet,

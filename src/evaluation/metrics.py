@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
-# A model that gives this share of the pictures one class, though far fewer are of it, has learnt next to nothing.
+# A model that gives this share of the pictures one class, though it misses most of the others', has learnt next to
+# nothing; where the classes are uneven the share alone would say little.
 COLLAPSE_SHARE = 0.9
-_COLLAPSE_MARGIN = 0.15
+_COLLAPSE_RECALL = 0.4
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,10 @@ def _confused(matrix: np.ndarray, class_names: list[str]) -> list[tuple[str, str
 
 
 def _collapsed(matrix: np.ndarray, class_names: list[str]) -> str | None:
-    given, true = matrix.sum(axis=0) / matrix.sum(), matrix.sum(axis=1) / matrix.sum()
+    given = matrix.sum(axis=0)
     index = int(given.argmax())
-    return class_names[index] if given[index] >= max(COLLAPSE_SHARE, true[index] + _COLLAPSE_MARGIN) else None
+    others = np.delete(matrix, index, axis=0)
+    if given[index] < COLLAPSE_SHARE * matrix.sum() or not others.any():
+        return None
+    recognised = np.trace(np.delete(others, index, axis=1)) / others.sum()
+    return class_names[index] if recognised < _COLLAPSE_RECALL else None

@@ -1,6 +1,7 @@
 """What explained pictures leave to look at: single drawings and one contact sheet."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,9 +59,10 @@ class Gallery:
         explanation, label = self.explained.explanation, self.explained.labels[index]
         predicted, asked = int(explanation.predicted[index]), int(explanation.class_index[index])
         lines = [f"true: {self.class_names[label]}"] if label >= 0 else []
-        lines.append(f"predicted: {self.class_names[predicted]} {explanation.probabilities[index, predicted]:.1%}")
+        # The confidence first: it must survive when a long name is cut.
+        lines.append(f"predicted ({explanation.probabilities[index, predicted]:.1%}): {self.class_names[predicted]}")
         if asked != predicted:
-            lines.append(f"explained: {self.class_names[asked]} {explanation.probabilities[index, asked]:.1%}")
+            lines.append(f"explained ({explanation.probabilities[index, asked]:.1%}): {self.class_names[asked]}")
         return lines
 
     def draw_samples(self, indices: Sequence[int]) -> None:
@@ -97,29 +99,42 @@ class Gallery:
         )
         return path
 
-    def draw_sheet(self, indices: Sequence[int]) -> Path:
-        """Write ``gradcam_samples.png``: picture and overlay in pairs, all on one raw scale, wrong ones in red."""
-        # Many classes: every k-th picture, so that none of them is favoured.
-        indices = [indices[i] for i in np.linspace(0, len(indices) - 1, min(len(indices), SHEET_PICTURES)).astype(int)]
+    def draw_sheet(self, indices: Sequence[int], name: str = "gradcam_samples.png") -> Path:
+        """Write a contact sheet of picture and overlay in pairs, wrong ones in red; returns its path."""
+        shown = _spread(indices, self.explained.labels)
         heatmaps = self.explained.explanation.heatmaps
-        maximum = max(float(heatmaps[indices].max()), 0.0)
-        judged = bool((self.explained.labels[indices] >= 0).all())  # pictures of unknown class are neither
-        path = self.folder / "gradcam_samples.png"
+        reference = max(float(heatmaps[shown].max()), 0.0)
+        judged = bool((self.explained.labels[shown] >= 0).all())  # pictures of unknown class are neither
+        path = self.folder / name
+        left_out = f", {len(shown)} of {len(indices)} shown" if len(shown) < len(indices) else ""
         draw_contact_sheet(
             [
-                explanation_pair(read_image(self.explained.paths[i]), heatmaps[i], maximum, self.colormap)
-                for i in indices
+                explanation_pair(read_image(self.explained.paths[i]), heatmaps[i], reference, self.colormap)
+                for i in shown
             ],
-            ["\n".join([*self.title(i), describe_maximum(heatmaps[i])]) for i in indices],
+            ["\n".join([*self.title(i), describe_maximum(heatmaps[i])]) for i in shown],
             path,
-            columns=min(3, len(indices)),
-            title=f"{self.folder.name}: {self.method} of the layer {self.explained.explanation.target_layer}, "
-            f"one raw scale for all{'; green: right, red: wrong' if judged else ''}",
-            caption_colors=[GREEN if self.explained.correct[i] else RED for i in indices] if judged else None,
+            columns=min(3, len(shown)),
+            title=f"{self.folder.name}: {self.method} of the layer {self.explained.explanation.target_layer}{left_out}"
+            f"{'; green: right, red: wrong' if judged else ''}\n"
+            "each map on its own scale; the bar below it: its largest value beside the largest here",
+            caption_colors=[GREEN if self.explained.correct[i] else RED for i in shown] if judged else None,
             cell=None,
-            scale=(maximum, self.colormap, "raw value, one scale for all") if maximum > 0 else None,
+            scale=(1.0, self.colormap, "share of the map's own largest value"),
         )
         return path
+
+
+def _spread(indices: Sequence[int], labels: np.ndarray, most: int = SHEET_PICTURES) -> list[int]:
+    """At most ``most`` of the samples, in their order: the first of every class, then the second, and so on.
+
+    In each class the wrong ones come first, so they are the last to be left out.
+    """
+    ranks, seen = [], Counter()
+    for position, index in enumerate(indices):
+        ranks.append((seen[labels[index]], position))
+        seen[labels[index]] += 1
+    return [indices[position] for position in sorted(position for _, position in sorted(ranks)[:most])]
 
 
 def _file_name(text: str) -> str:

@@ -1,14 +1,13 @@
 """Many pictures explained batch by batch: pixels pass through, only maps and answers are kept."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from src.errors import UserError
 from src.explainers.base import Explainer, Explanation, concatenate
-from src.imaging import ImageError
+from src.imaging import ImageError, read_in_batches
 from src.progress import track
 
 
@@ -53,24 +52,13 @@ def explain_pictures(
         UserError: not one of the pictures could be read.
     """
     parts, kept, failures = [], [], []
-
-    def attempt(index: int):
-        try:
-            return read(paths[index])
-        except ImageError as error:
-            return error
-
-    with ThreadPoolExecutor(max_workers=2) as pool, track(total=len(paths), what="Explaining") as progress:
-        for start in range(0, len(paths), batch_size):
-            indices = range(start, min(start + batch_size, len(paths)))
-            results = list(pool.map(attempt, indices))  # decoding leaves Python's lock
-            failures += [result for result in results if isinstance(result, ImageError)]
-            good = [index for index, result in zip(indices, results) if not isinstance(result, ImageError)]
-            if good:
-                inputs = np.stack([results[index - start] for index in good])
+    with track(total=len(paths), what="Explaining") as progress:
+        for read_indices, inputs, failed in read_in_batches(paths, read, batch_size):
+            if read_indices:
                 parts.append(explainer.explain(inputs, class_index))
-            kept += good
-            progress.update(len(indices))
+            kept += read_indices
+            failures += failed
+            progress.update(len(read_indices) + len(failed))
     if not parts:
         reason = f"; the first: {failures[0]}" if failures else ""
         raise UserError(f"none of the {len(paths)} pictures could be read{reason}")

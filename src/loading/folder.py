@@ -29,6 +29,21 @@ def list_pictures(folder: str | os.PathLike, follow_links: bool = False) -> list
     return [os.path.relpath(os.path.join(root, name), folder) for root, names in sorted(found) for name in names]
 
 
+def find_pictures(paths: Sequence[str]) -> list[str]:
+    """Files as named, folders searched through and through; sorted within each folder, each file once.
+
+    A file that is missing stays in the list, to be reported with the unreadable ones. Raises ``UserError`` where
+    nothing is found at all.
+    """
+    found: dict[str, None] = {}
+    for path in paths:
+        inside = [os.path.join(path, name) for name in list_pictures(path)] if os.path.isdir(path) else [path]
+        found.update(dict.fromkeys(inside))
+    if not found:
+        raise UserError(f"no pictures in {', '.join(paths)}")
+    return list(found)
+
+
 def check_data_folder(
     data_dir: str | os.PathLike = "data", parts: Sequence[str] = PARTS, class_names: Sequence[str] | None = None
 ) -> tuple[list[str], dict[str, dict[str, int]]]:

@@ -56,11 +56,15 @@ def test_wilson_interval_of_known_cases():
     assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
-def test_collapse_is_noticed_but_not_where_the_data_are_so():
-    labels = np.array([0] * 50 + [1] * 50)
-    assert evaluate_predictions(labels, _probabilities(np.zeros(100, int), 2), ["a", "b"]).collapsed_class == "a"
-    labels = np.array([0] * 95 + [1] * 5)
-    assert evaluate_predictions(labels, _probabilities(np.zeros(100, int), 2), ["a", "b"]).collapsed_class is None
+@pytest.mark.parametrize("first", [50, 86, 95])
+def test_collapse_is_noticed_but_not_where_the_data_are_so(first):
+    labels = np.array([0] * first + [1] * (100 - first))
+    predicted = np.zeros(100, int)
+    assert evaluate_predictions(labels, _probabilities(predicted, 2), ["a", "b"]).collapsed_class == "a"
+    predicted[first : first + (100 - first) // 2] = 1  # half of the rare class is recognised
+    assert evaluate_predictions(labels, _probabilities(predicted, 2), ["a", "b"]).collapsed_class is None
+    alone = evaluate_predictions(np.zeros(9, int), _probabilities(np.zeros(9, int), 2), ["a", "b"])
+    assert alone.collapsed_class is None  # there is nothing else that it could have missed
 
 
 def test_wrong_shapes_are_refused():

@@ -6,9 +6,9 @@ import pytest
 
 from src.errors import UserError
 from src.explainers.base import Explanation
-from src.explainers.gallery import Gallery, choose_samples
+from src.explainers.gallery import Gallery, _spread, choose_samples
 from src.explainers.stream import ExplainedPictures, explain_pictures
-from src.explainers.summary import compare_strength, measure_localisation, save_heatmaps
+from src.explainers.summary import compare_strength, measure_localisation, save_heatmaps, summarize_test_part
 from src.explainers.targets import find_class
 from src.imaging import ImageError, read_image, write_image
 
@@ -66,6 +66,14 @@ def test_samples_hold_right_and_wrong_of_every_class():
     assert choose_samples(correct, labels, 6, seed=2) != chosen.tolist()
 
 
+def test_a_full_sheet_leaves_out_the_last_of_every_class():
+    labels = np.repeat([0, 1, 2], 10)
+    samples = [0, 1, 2, 3, 10, 11, 20, 21, 22]  # wrong ones first in each class
+    assert _spread(samples, labels, most=9) == samples
+    assert _spread(samples, labels, most=7) == [0, 1, 2, 10, 11, 20, 21]
+    assert _spread(samples, labels, most=2) == [0, 10]
+
+
 @pytest.fixture
 def explained(tmp_path):
     """Four pictures, one class called like a path; the third map is zero."""
@@ -82,8 +90,8 @@ def explained(tmp_path):
 
 def test_gallery_writes_what_its_names_say(explained, tmp_path):
     gallery = Gallery(tmp_path / "out", explained, ["../cat", "dog"], "gradcam", "inferno")
-    assert gallery.title(1) == ["true: ../cat", "predicted: dog 80.0%"]
-    assert gallery.title(3)[-1] == "explained: ../cat 30.0%"
+    assert gallery.title(1) == ["true: ../cat", "predicted (80.0%): dog"]
+    assert gallery.title(3)[-1] == "explained (30.0%): ../cat"
     gallery.draw_samples([0, 1, 2])
     gallery.draw_samples([0, 1, 3])  # the older ones go
     written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png"))
@@ -118,7 +126,19 @@ def test_localisation_against_masks_of_another_size(tmp_path):
     # Columns of the enlarged map: 1, 1, .875, .625, .375, .125, 0 ...: all on the left half.
     assert measured["energy_in_mask"] == pytest.approx(1 / 3)
     assert measured["blob_energy_in_mask"] == pytest.approx(0.5, abs=1e-6)
-    assert measure_localisation(explained, [None] * 4, (12, 12)) is None
+    none = measure_localisation(explained, [None] * 4, (12, 12))
+    assert none["n_masks"] == 0 and none["pointing_game"] is None
+
+
+def test_n_is_that_of_the_figures_beside_it(explained, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "mask.png"), np.full((4, 4), 255, np.uint8))
+    (tmp_path / "cut.png").write_bytes(b"no mask")
+    masks = [tmp_path / "mask.png", tmp_path / "cut.png", None, tmp_path / "mask.png"]
+    summary = summarize_test_part(explained, masks, (6, 6), ["cat", "dog"], None)
+    assert (summary["n"], summary["n_masks"], summary["n_pictures"]) == (2, 2, 4)
+    assert summary["pointing_game"] == 1.0 and "mask not read" in capsys.readouterr().err
+    summary = summarize_test_part(explained, [None] * 4, (6, 6), ["cat", "dog"], 1)
+    assert (summary["n"], summary["n_masks"], summary["explained_class"]) == (4, 0, "dog")
 
 
 def test_classes_are_found_by_name():
