@@ -1,20 +1,23 @@
 """Train the convolutional network from scratch: ``python -m src.baseline_cnn``."""
 
-import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from src.errors import command
+from src.errors import UserError, command
+from src.files import format_json
 from src.loading.folder import check_data_folder
+from src.model_choice import check_output
 from src.settings import (
     add_options,
     auto_or_count,
     create_parser,
     option,
+    positive_float,
     positive_int,
     quiet_tensorflow,
     read_options,
+    seed_int,
 )
 
 EXAMPLES = """  python -m src.baseline_cnn
@@ -31,10 +34,10 @@ class BaselineSettings:
     image_size: int = option(224, "height and width that pictures are resized to", type=positive_int)
     batch_size: int = option(32, "pictures in a batch", type=positive_int)
     epochs: str | int = option(5, "epochs, or 'auto' to go on while validation loss improves", type=auto_or_count)
-    rate: float = option(1e-3, "learning rate (Adam)")
+    rate: float = option(1e-3, "learning rate (Adam)", type=positive_float)
     patience: int = option(3, "epochs without improvement after which to stop", type=positive_int)
     augment: bool = option(True, "rotate, shift, zoom and flip the training pictures")
-    seed: int = option(42, "seed of weights, order and augmentation")
+    seed: int = option(42, "seed of weights, order and augmentation", type=seed_int)
 
 
 def build_baseline_model(class_count: int, image_size: tuple[int, int] = (224, 224)):
@@ -53,17 +56,18 @@ def train_baseline(settings: BaselineSettings) -> tuple[Path, dict]:
     import keras
 
     from src.bundle import data_facts, save_bundle
-    from src.data_loader import get_data_generators, surface_errors
+    from src.data_loader import get_data_generator, surface_errors
     from src.networks.baseline import BASELINE_TARGET_LAYER
     from src.networks.heads import logits_model
     from src.training.fit import TrainingHistory, balanced_class_weights, fit_phase
 
     class_names, counts = check_data_folder(settings.data)
+    facts = data_facts(settings.data, counts)
     keras.utils.set_random_seed(settings.seed)
     size = (settings.image_size, settings.image_size)
-    train, val, _ = get_data_generators(
-        settings.data, size, settings.batch_size, augment=settings.augment, seed=settings.seed
-    )
+    common = {"img_size": size, "batch_size": settings.batch_size, "seed": settings.seed}
+    train = get_data_generator(settings.data, "train", augment=settings.augment, **common)
+    val = get_data_generator(settings.data, "val", **common)
     model = build_baseline_model(len(class_names), size)
     logits = logits_model(model)
     history = TrainingHistory(logits)
@@ -91,7 +95,7 @@ def train_baseline(settings: BaselineSettings) -> tuple[Path, dict]:
         info={
             "backbone": None,
             "weights": {"origin": "none", "sha256": None},
-            "data": data_facts(settings.data, counts),
+            "data": facts,
             "settings": asdict(settings),
             "metrics": history.best_row,
         },
@@ -107,13 +111,17 @@ def main(argv=None) -> None:
     add_options(parser, BaselineSettings)
     parser.add_argument("--json", action="store_true", help="print the kept epoch's metrics as one JSON line")
     arguments = parser.parse_args(argv)
-    check_data_folder(arguments.data)  # before TensorFlow takes its seconds
+    settings = read_options(BaselineSettings, arguments)
+    if settings.epochs == 0:
+        raise UserError("--epochs 0 trains nothing; give it some")
+    check_data_folder(settings.data)  # before TensorFlow takes its seconds
+    check_output(settings.models_dir, settings.name)
     quiet_tensorflow()
     from src.bundle import describe_training
 
-    folder, metrics = train_baseline(read_options(BaselineSettings, arguments))
+    folder, metrics = train_baseline(settings)
     if arguments.json:
-        print(json.dumps({"bundle": str(folder), **metrics}))
+        print(format_json({"bundle": str(folder), **metrics}))
     else:
         print(describe_training(folder, metrics, "python -m src.transfer_model"))
 

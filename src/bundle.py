@@ -24,14 +24,13 @@ from src.datasets.manifest import load_manifest
 from src.errors import UserError
 from src.files import atomic_folder, read_json, sha256_file, write_csv, write_json
 from src.imaging import INTERPOLATIONS, load_image
-from src.model_choice import BUNDLE_FILE, list_bundles
+from src.model_choice import BUNDLE_FILE, PLAIN_SUFFIXES, list_bundles
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
 from src.networks.preprocessing import MODES, preprocess_arrays
 from src.plotting import plot_training_curves
 
 MODEL_FILE = "model.keras"
 FORMAT = 1
-PLAIN_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 @dataclass(frozen=True)

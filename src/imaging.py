@@ -142,8 +142,11 @@ def _upright(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:
     """Turn and mirror by the EXIF orientation 1 to 8 that stands in ``buffer``."""
     from PIL import Image  # rarely needed: only for transparent pictures with EXIF
 
-    with Image.open(io.BytesIO(buffer.tobytes())) as header:
-        orientation = header.getexif().get(0x112, 1)
+    try:
+        with Image.open(io.BytesIO(buffer.tobytes())) as header:
+            orientation = header.getexif().get(0x112, 1)
+    except Exception:  # Pillow raises kinds of many sorts on damaged EXIF, which damages no pixel
+        orientation = 1
     if orientation in (5, 6, 7, 8):
         image = image.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

@@ -1,14 +1,17 @@
 """Which model a command uses, settled before TensorFlow is loaded."""
 
 import argparse
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.errors import UserError
+from src.errors import UserError, describe_os_error
 from src.files import read_json
 from src.settings import PREPROCESSING_MODES
 
 BUNDLE_FILE = "bundle.json"
+PLAIN_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
@@ -21,6 +24,29 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = Fals
     parser.add_argument("--models-dir", default="models", help="where the bundles are")
     parser.add_argument("--classes", nargs="+", help="class names of a plain model file, in order")
     parser.add_argument("--preprocessing", choices=PREPROCESSING_MODES, help="what a plain model file takes")
+
+
+def check_output(models_dir: str | Path, name: str) -> None:
+    """Find out before hours of training whether ``models_dir/name`` can take a bundle.
+
+    Raises:
+        UserError: the name is no plain folder name, another thing than a bundle stands there, or nothing can be
+            written.
+    """
+    if not name or name.startswith(".") or name != Path(name).name or name == "imagenet":
+        raise UserError(f"--name {name!r} will not do: give a plain name, with no separators, no leading dot")
+    if name.endswith(PLAIN_SUFFIXES):
+        raise UserError(f"--name {name} looks like a file; give a name without {Path(name).suffix}")
+    target = Path(models_dir) / name
+    if target.exists() and not (target / BUNDLE_FILE).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"{target} holds something else than a model; move it away, or choose another --name")
+    existing = Path(models_dir)
+    while not existing.exists():
+        existing = existing.parent
+    try:
+        os.rmdir(tempfile.mkdtemp(dir=existing, prefix="."))
+    except OSError as error:  # it names the probe, which the user has never heard of
+        raise UserError(describe_os_error(OSError(error.errno, error.strerror, str(models_dir)))) from error
 
 
 def list_bundles(models_dir: str | Path = "models") -> list[str]:

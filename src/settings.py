@@ -6,10 +6,12 @@ and a key of the saved JSON. Unknown keys are refused, so that a misspelt settin
 
 import argparse
 import dataclasses
+import math
 import os
 import sys
 import types
 import typing
+from collections.abc import Callable
 
 import numpy as np
 
@@ -67,26 +69,29 @@ def load_settings(settings_class: type, values: dict):
     return settings_class(**values)
 
 
+def _number(kind: type, fits: Callable[[float], bool], meaning: str) -> Callable[[str], float]:
+    """A command-line type for numbers of one kind within bounds."""
+
+    def convert(text: str):
+        try:
+            if fits(value := kind(text)):
+                return value
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"expected {meaning}. Received: {text}")
+
+    return convert
+
+
+positive_int = _number(int, lambda value: value >= 1, "a whole number of at least 1")
+natural_int = _number(int, lambda value: value >= 0, "a whole number of at least 0")
+seed_int = _number(int, lambda value: 0 <= value < 2**32, "a whole number from 0 to 4294967295")
+positive_float = _number(float, lambda value: 0 < value < math.inf, "a number greater than 0")
+
+
 def auto_or_count(text: str) -> str | int:
     """Command-line type: ``auto`` or a whole number of at least 0."""
-    if text == "auto":
-        return text
-    try:
-        if (count := int(text)) >= 0:
-            return count
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"expected 'auto' or a whole number of at least 0. Received: {text}")
-
-
-def positive_int(text: str) -> int:
-    """Command-line type: a whole number of at least 1."""
-    try:
-        if (count := int(text)) >= 1:
-            return count
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"expected a whole number of at least 1. Received: {text}")
+    return text if text == "auto" else _number(int, lambda value: value >= 0, "'auto' or a whole number from 0")(text)
 
 
 def random_generator(seed: int, *key: int) -> np.random.Generator:

@@ -1,13 +1,14 @@
 """Transfer from ImageNet in two phases: ``python -m src.transfer_model``."""
 
-import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from src.errors import UserError, command
+from src.files import format_json
 from src.loading.folder import check_data_folder
-from src.settings import add_options, create_parser, option, positive_int, quiet_tensorflow, read_options
+from src.model_choice import check_output
+from src.settings import add_options, create_parser, option, positive_int, quiet_tensorflow, read_options, seed_int
 
 EXAMPLES = """  python -m src.transfer_model
   python -m src.transfer_model --backbone resnet50 --phase1-epochs 5 --phase2-epochs 5      S1's schedule
@@ -32,7 +33,7 @@ class TransferSettings:
         None, "first layer that phase 2 trains, or how many from the top; rounds to a block (default: the backbone's)"
     )
     augment: bool = option(True, "rotate, shift, zoom and flip the training pictures")
-    seed: int = option(42, "seed of weights, order and augmentation")
+    seed: int = option(42, "seed of weights, order and augmentation", type=seed_int)
 
 
 def build_transfer_model(
@@ -55,42 +56,38 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
     Returns:
         The bundle's folder and the metrics of the epoch that was kept.
     """
-    import keras
-
     from src.bundle import data_facts, save_bundle
-    from src.data_loader import get_data_generators, surface_errors
+    from src.data_loader import get_data_generator, surface_errors
     from src.explainers.graph import find_target_layer
     from src.networks.heads import logits_model
-    from src.networks.registry import build_transfer_model as build
-    from src.networks.registry import choose_backbone, get_backbone
-    from src.progress import say
+    from src.networks.registry import build_chosen_model
     from src.training.fit import balanced_class_weights
     from src.training.two_phase import train_two_phase
 
     class_names, counts = check_data_folder(settings.data)
-    name, why = choose_backbone(settings.backbone, settings.weights)
-    say(why)
-    backbone = get_backbone(name)
-    keras.utils.set_random_seed(settings.seed)
-    side = settings.image_size or backbone.image_size
-    model, base, origin = build(backbone, len(class_names), (side, side), weights=settings.weights)
-    first_trainable = backbone.block_start(base, settings.unfreeze or backbone.unfreeze_from)
-    train, val, _ = get_data_generators(
-        settings.data,
-        (side, side),
-        settings.batch_size,
-        augment=settings.augment,
-        seed=settings.seed,
-        interpolation=backbone.interpolation,
+    facts = data_facts(settings.data, counts)
+    backbone, model, base, origin = build_chosen_model(
+        settings.backbone, len(class_names), settings.image_size, settings.weights, seed=settings.seed
     )
+    first_trainable = backbone.block_start(base, settings.unfreeze or backbone.unfreeze_from)
+    size = model.input_shape[1:3]
+    common = {
+        "img_size": size,
+        "batch_size": settings.batch_size,
+        "seed": settings.seed,
+        "interpolation": backbone.interpolation,
+    }
+    train = get_data_generator(settings.data, "train", augment=settings.augment, **common)
+    val = get_data_generator(settings.data, "val", **common)
     with surface_errors(train, val):
         history = train_two_phase(
             logits_model(model),
             base,
             train,
             val,
-            schedule,
+            schedule if settings.augment else replace(schedule, views=min(schedule.views, 1)),
             first_trainable=first_trainable,
+            pretrained=origin.origin != "none",
             seed=settings.seed,
             class_weight=balanced_class_weights(train.classes, len(class_names)),
         )
@@ -99,13 +96,13 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
         settings.models_dir,
         model,
         class_names=class_names,
-        image_size=(side, side),
+        image_size=size,
         interpolation=backbone.interpolation,
         target_layer=backbone.target_layer or find_target_layer(model),
         info={
-            "backbone": name,
+            "backbone": backbone.name,
             "weights": {"origin": origin.origin, "sha256": origin.sha256},
-            "data": data_facts(settings.data, counts),
+            "data": facts,
             "settings": {**asdict(settings), **asdict(schedule), "unfrozen_from": base.layers[first_trainable].name},
             "metrics": history.best_row,
         },
@@ -128,12 +125,13 @@ def main(argv=None) -> None:
     if schedule.phase1_epochs == 0 and schedule.phase2_epochs == 0:
         raise UserError("both phases have 0 epochs; give at least one of them some")
     check_data_folder(settings.data)  # before TensorFlow takes its seconds
+    check_output(settings.models_dir, settings.name)
     quiet_tensorflow()
     from src.bundle import describe_training
 
     folder, metrics = train_transfer(settings, schedule)
     if arguments.json:
-        print(json.dumps({"bundle": str(folder), **metrics}))
+        print(format_json({"bundle": str(folder), **metrics}))
     else:
         print(describe_training(folder, metrics, "python -m src.evaluate"))
 

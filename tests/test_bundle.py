@@ -9,7 +9,7 @@ import pytest
 from src.bundle import load_bundle, save_bundle, to_probabilities
 from src.errors import UserError
 from src.imaging import write_image
-from src.model_choice import choose_model, list_bundles
+from src.model_choice import check_output, choose_model, list_bundles
 from src.networks.baseline import build_baseline_model
 
 NAMES = ["cat", "dog", "fox"]
@@ -126,6 +126,27 @@ def test_probabilities_of_every_kind_of_output():
     np.testing.assert_array_equal(to_probabilities(softmax, _dense(2, "softmax")), softmax)
     logits = np.log(np.float32([[1, 3]])) + 100
     np.testing.assert_allclose(to_probabilities(logits, _dense(2, None)), [[0.25, 0.75]], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name, reason",
+    [
+        ("", "will not do"), ("..", "will not do"), (".x", "will not do"), ("a/b", "will not do"),
+        ("imagenet", "will not do"), ("net.keras", "looks like a file"), ("photos", "something else than a model"),
+    ],
+)  # fmt: skip
+def test_only_a_bundle_gives_way_to_a_bundle(models_dir, name, reason):
+    (models_dir / "photos").mkdir()
+    (models_dir / "photos" / "a.jpg").write_bytes(b"x")
+    (models_dir / "empty").mkdir()
+    with pytest.raises(UserError, match=reason):
+        check_output(models_dir, name)
+    for good in ("first", "empty", "new"):
+        check_output(models_dir, good)
+    check_output(models_dir / "new" / "deep", "x")
+    assert sorted(path.name for path in models_dir.iterdir()) == ["empty", "first", "photos"]
+    with pytest.raises(UserError, match="a file stands where a folder is needed"):
+        check_output(models_dir / "photos" / "a.jpg", "x")
 
 
 def test_the_model_that_fits_the_data_is_chosen(models_dir):

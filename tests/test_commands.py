@@ -181,6 +181,29 @@ def test_an_output_that_cannot_be_written(workplace, tmp_path):
     assert (tmp_path / "file").read_text() == "in the way"
 
 
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_trainers_find_out_before_they_train_whether_they_can_write(trainer, tmp_path):
+    write_data_folder(tmp_path / "data", {"train": 2, "val": 2, "test": 2})
+    (tmp_path / "file").write_text("in the way")
+    check_user_error(run_command(*TRAINERS[trainer], "--models-dir", "file", cwd=tmp_path), "a file stands where")
+    check_user_error(run_command(*TRAINERS[trainer], "--models-dir", ".", "--name", "data", cwd=tmp_path), "something")
+    assert (tmp_path / "data" / "train").is_dir()
+    (tmp_path / "data" / "split.json").write_text("garbage")
+    result = run_command(*TRAINERS[trainer], cwd=tmp_path)
+    check_user_error(result, "split.json")
+    assert "epoch" not in result.stderr and not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--seed", "-1"], ["--views", "-1"], ["--phase1-rate", "-1"], ["--phase2-rate", "nan"], ["--phase1-epochs", "-1"]],
+    ids=" ".join,
+)
+def test_options_out_of_bounds(arguments, tmp_path):
+    result = run_command("-m", "src.transfer_model", *arguments, cwd=tmp_path)
+    assert result.returncode == 2 and "Received: " in result.stderr and "Traceback" not in result.stderr
+
+
 @pytest.mark.parametrize("command", ["data_loader", "baseline_cnn", "transfer_model", "evaluate", "gradcam", "predict"])
 def test_help_is_light(command):
     probe = (

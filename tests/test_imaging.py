@@ -119,6 +119,23 @@ def test_exif_orientation_is_applied(kind, pixels, orientation):
     np.testing.assert_allclose(imaging.decode_image(data).astype(int), expected, atol=3 if kind == "JPEG" else 0)
 
 
+@pytest.mark.parametrize("block", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0"])
+def test_damaged_exif_damages_no_pixel(block):
+    np.testing.assert_array_equal(imaging.decode_image(pillow(RGBA, "PNG", exif=block)), over_white(RGBA))
+
+
+def test_pictures_are_read_in_batches_in_order():
+    def read(path):
+        if path == "bad":
+            raise imaging.ImageError(path, "bad")
+        return np.full((1, 1, 3), int(path), np.uint8)
+
+    batches = list(imaging.read_in_batches(["1", "bad", "3", "4", "bad"], read, 2))
+    assert [indices for indices, _, _ in batches] == [[0], [2, 3], []]
+    assert [images[..., 0].ravel().tolist() for _, images, _ in batches] == [[1], [3, 4], []]
+    assert [[error.path for error in errors] for _, _, errors in batches] == [["bad"], [], ["bad"]]
+
+
 def test_read_image_opens_any_name(tmp_path):
     path = tmp_path / "žluťoučký kůň 馬.png"
     imaging.write_image(path, RGB)

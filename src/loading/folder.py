@@ -77,7 +77,7 @@ def check_data_folder(
         counts[part] = {name: len(list_pictures(folder / name)) for name in expected}
         for name, count in counts[part].items():
             if count == 0:
-                raise UserError(f"{folder / name} holds no pictures; add some, or split again: {HOW_TO_SPLIT}")
+                raise UserError(f"{folder / name} holds no pictures; add some, or split anew with split_dataset.py")
     return expected, counts
 
 

@@ -135,5 +135,8 @@ def change_brightness(image: np.ndarray, factor: float) -> np.ndarray:
     stretched = low < -0.02 or high > 255.02  # the warp's own rounding may pass 255 by a hair: no reason to stretch
     if stretched:
         image = (image - low) / max(high - low, 1e-12) * 255
-    image = np.floor(np.floor(np.clip(image, 0, 255)) * np.float32(factor)).clip(0, 255)
+    levels = np.floor(np.clip(image, 0, 255))
+    image = np.floor(levels * np.float32(factor)).clip(0, 255)
+    if image.shape[2] == 4:
+        image[..., 3] = levels[..., 3]  # Pillow keeps alpha as it is
     return image / 255 * (high - low) + low if stretched else image

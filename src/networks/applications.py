@@ -59,8 +59,10 @@ def _fold_imagenet_scale(model: keras.Model) -> None:
     """
     (layer,) = [layer for layer in model.layers if isinstance(layer, keras.layers.Normalization)]
     mean, variance, *rest = layer.get_weights()
-    if mean.any():  # weights trained without ImageNet's statistics have mean 0 and no such division
-        layer.set_weights([mean, variance * np.float32([0.229, 0.224, 0.225]), *rest])
+    deviation = np.float32([0.229, 0.224, 0.225])
+    # Only Keras' own files: ours carry the division already, and other weights may know no such statistics.
+    if np.allclose(variance, deviation**2, rtol=1e-3):
+        layer.set_weights([mean, variance * deviation, *rest])
         layer.finalize_state()
 
 

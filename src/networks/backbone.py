@@ -43,7 +43,7 @@ class Backbone:
         for a name or count that the network lacks.
         """
         names = [layer.name for layer in model.layers]
-        if isinstance(layer_or_count, str) and layer_or_count.isdigit():
+        if isinstance(layer_or_count, str) and layer_or_count.isdecimal():
             layer_or_count = int(layer_or_count)
         if isinstance(layer_or_count, int):
             if not 0 < layer_or_count <= len(names):

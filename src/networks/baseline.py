@@ -3,8 +3,11 @@
 import keras
 from keras import layers
 
+from src.errors import UserError
 from src.networks.heads import add_head
 from src.networks.preprocessing import preprocessing_layers
+
+_SMALLEST_SIDE = 22  # 22 -> 20 -> 10 -> 8 -> 4 -> 2 -> 1
 
 
 def build_baseline_model(class_count: int, image_size: tuple[int, int] = (224, 224)) -> keras.Model:
@@ -16,7 +19,12 @@ def build_baseline_model(class_count: int, image_size: tuple[int, int] = (224, 2
 
     Returns:
         A flat model: RGB 0..255 (N, H, W, 3) -> probabilities (N, class_count); scaled to 0..1 inside.
+
+    Raises:
+        UserError: pictures so small that nothing is left after the third pooling.
     """
+    if min(image_size) < _SMALLEST_SIDE:
+        raise UserError(f"--image-size {min(image_size)} is too small; the network needs at least {_SMALLEST_SIDE}")
     inputs = keras.Input((*image_size, 3), name="images")
     x = preprocessing_layers(inputs, "0-1")
     for index, filters in enumerate((32, 64, 128), start=1):

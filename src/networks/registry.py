@@ -9,6 +9,7 @@ from src.networks.backbone import Backbone, WeightsOrigin
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0
 from src.networks.heads import add_head
 from src.networks.weights import can_reach_weights_host, find_cached
+from src.progress import say
 
 BACKBONES: dict[str, Backbone] = {entry.name: entry for entry in (EFFICIENTNET_LITE0, *APPLICATIONS)}
 
@@ -40,6 +41,34 @@ def choose_backbone(name: str, weights: str) -> tuple[str, str]:
         "Backbone efficientnet_lite0: its ImageNet weights are installed, while those of resnet50 are neither cached "
         "nor to be reached (a local file works: --backbone resnet50 --weights PATH)."
     )
+
+
+def build_chosen_model(
+    name: str, class_count: int, image_size: int | None, weights: str, *, seed: int
+) -> tuple[Backbone, keras.Model, keras.Model, WeightsOrigin]:
+    """Settle the backbone, saying which and why, and build the transfer network over it.
+
+    Where ``auto`` took ResNet50 and its weights cannot be had after all, it goes on to EfficientNet-Lite0.
+
+    Args:
+        image_size: height and width; None for those of the backbone's ImageNet weights.
+        seed: of the head's weights.
+
+    Returns:
+        The backbone's entry, and what :func:`build_transfer_model` returns.
+    """
+    chosen, why = choose_backbone(name, weights)
+    say(why)
+    for backbone in (get_backbone(chosen), EFFICIENTNET_LITE0):
+        side = image_size or backbone.image_size
+        keras.utils.set_random_seed(seed)
+        try:
+            return backbone, *build_transfer_model(backbone, class_count, (side, side), weights=weights)
+        except UserError as error:
+            if (name, weights) != ("auto", "imagenet") or backbone is EFFICIENTNET_LITE0:
+                raise
+            say(f"{error}. Taking efficientnet_lite0 instead.")
+    raise AssertionError("the last of the two either returns or raises")
 
 
 def build_transfer_model(

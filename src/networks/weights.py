@@ -1,11 +1,14 @@
 """Weights of keras.applications: ImageNet's by Keras' own cached download, or a local file in Keras' formats."""
 
+import contextlib
 import os
 import socket
+import sys
 import tempfile
 import threading
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -62,7 +65,8 @@ def download_imagenet(factory: Callable[..., keras.Model], name: str, cached_fil
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30.0)  # Keras' own download knows no time-out
     try:
-        return factory(weights="imagenet", include_top=False)
+        with contextlib.redirect_stdout(sys.stderr):  # Keras prints where results go
+            return factory(weights="imagenet", include_top=False)
     except Exception as error:  # Keras wraps network errors in a bare Exception
         raise UserError(_no_weights(name, str(error))) from error
     finally:
@@ -92,14 +96,17 @@ def load_keras_weights(model: keras.Model, twins: Sequence[Callable[[], keras.Mo
         try:
             loaded = twin()
             if path.suffix != ".keras":
-                loaded.load_weights(path)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # hundreds of lines on groups that do not match; it raises as well
+                    loaded.load_weights(path)
             values = loaded.get_weights()[: len(expected)]
             if [tuple(value.shape) for value in values] == [tuple(shape) for shape in expected]:
                 model.set_weights(values)
                 return
         except Exception as error:  # h5py, zipfile and Keras each raise kinds of their own
             reason = " ".join(str(error).split())[:200]
-    raise UserError(f"--weights {path} does not fit {model.name} ({reason}); give weights of that network")
+    hint = "" if path.name.endswith((".weights.h5", ".keras")) else "; a file of save_weights must end in .weights.h5"
+    raise UserError(f"--weights {path} does not fit {model.name} ({reason}); give weights of that network{hint}")
 
 
 def _load_whole(path: Path) -> keras.Model:

@@ -3,7 +3,8 @@
 A frozen layer in inference mode gives the same output for the same pixels in every epoch. So each recorded view of a
 training picture goes through the frozen part once, and the epochs train what lies above on the stored outputs. The
 result equals plain training on the same views to float precision; what is lost is that a picture has as many views
-as are recorded, not a new one in every epoch.
+as are recorded, not a new one in every epoch. (One more difference where a backbone has dropout inside, as EfficientNet
+has: in plain training ``fit`` applies it in the frozen part too, here that part is in inference mode.)
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -82,18 +83,21 @@ class FeatureBatches(keras.utils.PyDataset):
     def __init__(self, features: Features, batch_size: int, *, seed: int, shuffle: bool):
         super().__init__()
         self.features, self.batch_size, self.seed, self.shuffle = features, batch_size, seed, shuffle
-        self.epoch = -1
-        self.on_epoch_begin()
+        self.epoch = -1  # ``fit`` begins its first epoch with on_epoch_begin
+        self._arrange(0)
 
     def __len__(self) -> int:
         return -(-len(self.features.labels) // self.batch_size)
 
     def on_epoch_begin(self) -> None:
         self.epoch += 1
+        self._arrange(self.epoch)
+
+    def _arrange(self, epoch: int) -> None:
         order = np.arange(len(self.features.labels))
         if self.shuffle:
-            order = random_generator(self.seed, self.epoch, len(order)).permutation(len(order))
-        self.view, self.order = self.epoch % self.features.views, order
+            order = random_generator(self.seed, epoch, len(order)).permutation(len(order))
+        self.view, self.order = epoch % self.features.views, order
 
     def __getitem__(self, index: int):
         indices = self.order[index * self.batch_size : (index + 1) * self.batch_size]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from src.settings import auto_or_count, option, positive_int
+from src.settings import auto_or_count, natural_int, option, positive_float, positive_int
 
 
 @dataclass(frozen=True)
@@ -11,10 +11,12 @@ class TwoPhaseSettings:
 
     phase1_epochs: str | int = option("auto", "epochs with the backbone frozen; S1: 5", type=auto_or_count)
     phase2_epochs: str | int = option("auto", "epochs with its top layers unfrozen; S1: 5", type=auto_or_count)
-    phase1_rate: float = option(1e-4, "learning rate (Adam) of phase 1")
-    phase2_rate: float = option(1e-5, "learning rate (Adam) of phase 2")
+    phase1_rate: float = option(1e-4, "learning rate (Adam) of phase 1", type=positive_float)
+    phase2_rate: float = option(1e-5, "learning rate (Adam) of phase 2", type=positive_float)
     patience: int = option(3, "epochs without improvement of validation loss that end a phase", type=positive_int)
     views: int = option(
-        4, "augmented views of each training picture that go through the frozen layers once; 0: a new one every epoch"
+        4,
+        "augmented views of each training picture that go through the frozen layers once; 0: a new one every epoch",
+        type=natural_int,
     )
     cache_gb: float = option(4.0, "memory for stored features; a phase that needs more computes every epoch anew")

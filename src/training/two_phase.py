@@ -6,6 +6,7 @@ phases (its moving statistics belong to ImageNet's weights), and ``compile`` fol
 """
 
 import math
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -40,6 +41,7 @@ def train_two_phase(
     *,
     first_trainable: int,
     seed: int,
+    pretrained: bool = True,
     class_weight: dict[int, float] | None = None,
 ) -> TrainingHistory:
     """Train both phases and leave the best epoch of both, by validation loss, in the model.
@@ -49,9 +51,15 @@ def train_two_phase(
         base: the backbone.
         train, val: iterators over pictures.
         first_trainable: index in ``base.layers``, the start of a block, from which phase 2 trains.
+        pretrained: False for a backbone with random weights: frozen, it and its BatchNormalization would hand on
+            nothing to learn from, so all of it trains in both phases.
     """
     history = TrainingHistory(logits)
-    freeze_below(base, None)
+    if pretrained:
+        freeze_below(base, None)
+    else:
+        say("Without pre-trained weights nothing is frozen: all layers train in both phases.")
+        settings = replace(settings, views=0)
     uppers, sources = _prepare_phases(logits, base, train, val, settings, first_trainable, seed)
     common = {"patience": settings.patience, "class_weight": class_weight}
     fit_phase(
@@ -66,9 +74,9 @@ def train_two_phase(
     if settings.phase2_epochs != 0:
         if history.best_row:
             history.restore_best()  # the patience of phase 1 has gone past its best
-        count = freeze_below(base, first_trainable)
-        name = base.layers[first_trainable].name
-        say(f"Phase 2 trains {count:,} parameters of the backbone, from {name} on (BatchNormalization stays frozen).")
+        if pretrained:
+            count, name = freeze_below(base, first_trainable), base.layers[first_trainable].name
+            say(f"Phase 2 trains {count:,} parameters of the backbone, from {name} on (BatchNormalization is frozen).")
         fit_phase(
             uppers[1],
             *sources[1],
@@ -89,17 +97,22 @@ def _prepare_phases(logits, base, train, val, settings, first_trainable, seed):
     plain = [logits, logits], [(train, val), (train, val)]
     if settings.views == 0:
         return plain
-    cuts = [logits.get_layer("pooling").output]
-    if settings.phase2_epochs != 0:
-        cuts.append(base.layers[first_trainable].input)
+    cuts = {0: logits.get_layer("pooling").output} if settings.phase1_epochs != 0 else {}
+    first = base.layers[first_trainable]
+    if settings.phase2_epochs != 0 and not isinstance(first, keras.layers.InputLayer):  # below it nothing is computed
+        cuts[1] = first.input
     pictures = settings.views * train.samples + val.samples
-    sizes = [pictures * 4 * math.prod(cut.shape[1:]) / 2**30 for cut in cuts]
-    fitting = [index for index in range(len(cuts)) if sum(sizes[: index + 1]) <= settings.cache_gb]
-    for index in set(range(len(cuts))) - set(fitting):
-        say(
-            f"Phase {index + 1} computes every epoch anew: its stored features would take {sizes[index]:.1f} GB, "
-            f"more than the bound of {settings.cache_gb:g} GB (--cache-gb)."
-        )
+    fitting, room = [], settings.cache_gb
+    for index, cut in cuts.items():
+        size = pictures * 4 * math.prod(cut.shape[1:]) / 2**30
+        if size <= room:
+            fitting.append(index)
+            room -= size
+        else:
+            say(
+                f"Phase {index + 1} computes every epoch anew: its stored features would take {size:.2g} GB, more "
+                f"than is left of the bound of {settings.cache_gb:g} GB (--cache-gb)."
+            )
     if not fitting:
         return plain
     lower, uppers = split_at(logits, [cuts[index] for index in fitting])

@@ -13,7 +13,7 @@ from src.networks import weights as weights_module
 from src.networks.applications import RESNET50_FILE
 from src.networks.baseline import BASELINE_TARGET_LAYER, build_baseline_model
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
-from src.networks.registry import BACKBONES, build_transfer_model, choose_backbone, get_backbone
+from src.networks.registry import BACKBONES, build_chosen_model, build_transfer_model, choose_backbone, get_backbone
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
 
@@ -180,6 +180,35 @@ def test_no_network_is_one_sentence_and_asked_once(monkeypatch, tmp_path):
         with pytest.raises(UserError, match="--weights PATH"):
             BACKBONES["resnet50"].load_weights(None, "imagenet")
     assert len(asked) == 1
+
+
+def test_auto_goes_on_where_the_weights_cannot_be_had_after_all(monkeypatch, tmp_path, capsys):
+    """The host answers, but the download fails; or the file in the cache is damaged."""
+    monkeypatch.setattr(weights_module, "_host_answers", True)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+
+    def fail(*arguments, **keywords):
+        raise UserError("the ImageNet weights of resnet50 cannot be had (403)")
+
+    monkeypatch.setattr("src.networks.applications.download_imagenet", fail)
+    backbone, model, base, origin = build_chosen_model("auto", 2, 64, "imagenet", seed=1)
+    assert backbone is EFFICIENTNET_LITE0 and model.input_shape == (None, 64, 64, 3)
+    assert "403). Taking efficientnet_lite0 instead." in capsys.readouterr().err
+    with pytest.raises(UserError, match="403"):
+        build_chosen_model("resnet50", 2, 64, "imagenet", seed=1)
+
+
+def test_efficientnet_b0_files_of_ours_load_as_they_are(built, tmp_path):
+    model = built("efficientnet_b0")
+    (norm,) = [layer for layer in model.layers if isinstance(layer, keras.layers.Normalization)]
+    deviation = np.float32([0.229, 0.224, 0.225])
+    norm.set_weights([np.float32([0.485, 0.456, 0.406]), deviation**2, np.int32(0)])
+    variances = []
+    for name in ("first.keras", "second.keras"):
+        model.save(tmp_path / name)
+        BACKBONES["efficientnet_b0"].load_weights(model, str(tmp_path / name))
+        variances.append(norm.get_weights()[1])
+    np.testing.assert_allclose(variances, [deviation**3] * 2, rtol=1e-5)
 
 
 def test_a_closed_port_does_not_answer_and_a_status_does(server):

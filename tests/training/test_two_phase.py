@@ -64,7 +64,7 @@ def test_only_what_should_moves(generators):
 def test_the_best_epoch_of_both_phases_is_kept(generators):
     model, base = _network()
     # a rate this high in phase 2 ruins what phase 1 has learnt
-    schedule = TwoPhaseSettings(phase1_epochs=4, phase2_epochs=3, phase1_rate=3e-2, phase2_rate=30.0, patience=9)
+    schedule = TwoPhaseSettings(phase1_epochs=4, phase2_epochs=1, phase1_rate=3e-2, phase2_rate=30.0, patience=9)
     logits = logits_model(model)
     history = train_two_phase(logits, base, *generators[:2], schedule, first_trainable=_start(base), seed=5)
     best = min(history.rows, key=lambda row: row["val_loss"])
@@ -106,6 +106,31 @@ def test_training_on_stored_features_equals_plain_training_on_the_same_views(sma
             assert stored[key] == pytest.approx(plain[key], rel=1e-3)
 
 
+@pytest.mark.parametrize("first", ["images", "stem", "block1_conv", "block2_conv"])
+def test_every_block_can_be_the_first_that_trains(generators, first):
+    model, base = _network()
+    start = [layer.name for layer in base.layers].index(first)
+    before = _by_layer(model)
+    schedule = TwoPhaseSettings(phase1_epochs=0, phase2_epochs=1, phase2_rate=1e-2)
+    train_two_phase(logits_model(model), base, *generators[:2], schedule, first_trainable=start, seed=5)
+    moved = {name for name, weights in _by_layer(model).items() if (weights[0] != before[name][0]).any()}
+    frozen = {layer.name for layer in base.layers[:start]}
+    trained = {"stem", "block1_conv", "block2_conv"} - frozen
+    assert moved & {"stem", "block1_conv", "block2_conv", "block1_bn", "block2_bn"} == trained
+
+
+def test_without_pretrained_weights_nothing_is_frozen(generators, capsys):
+    model, base = _network()
+    before = _by_layer(model)
+    schedule = TwoPhaseSettings(phase1_epochs=1, phase2_epochs=0, phase1_rate=1e-2)
+    train_two_phase(
+        logits_model(model), base, *generators[:2], schedule, first_trainable=_start(base), seed=5, pretrained=False
+    )
+    after = _by_layer(model)
+    assert all((a != b).any() for name in before for a, b in zip(before[name], after[name]))
+    assert "nothing is frozen" in capsys.readouterr().err
+
+
 def test_no_room_for_features_means_the_plain_way(generators, capsys):
     model, base = _network()
     schedule = TwoPhaseSettings(phase1_epochs=1, phase2_epochs=1, cache_gb=0.0)
@@ -128,15 +153,15 @@ def test_feature_batches_are_a_function_of_seed_and_epoch():
             result.append([batches[i] for i in range(len(batches))])
         return result
 
+    assert FeatureBatches(Features(values, labels), 4, seed=1, shuffle=False)[0][0][0, 0] == 0
     first, again, other = epochs(1), epochs(1), epochs(2)
     for a, b in zip(first, again):
         for (x, y), (u, v) in zip(a, b):
             np.testing.assert_array_equal(x, u)
             np.testing.assert_array_equal(y, v)
     assert any((a[0][0] != b[0][0]).any() for a, b in zip(first, other))
-    for epoch in first:
+    for view, epoch in zip((0, 1, 0), first):
         seen = np.concatenate([x for x, _ in epoch])[:, 0]
-        view = int(seen[0] >= 10)
         np.testing.assert_array_equal(np.sort(seen), values[view, :, 0])
         for x, y in epoch:
             np.testing.assert_array_equal(x[:, 0] % 10, y.argmax(axis=1))
