@@ -13,7 +13,8 @@ from src.settings import add_options, create_parser, option, positive_int, quiet
 EXAMPLES = """  python -m src.transfer_model
   python -m src.transfer_model --backbone resnet50 --phase1-epochs 5 --phase2-epochs 5      S1's schedule
   python -m src.transfer_model --backbone resnet50 --weights resnet50_notop.h5              weights from a file
-  python -m src.transfer_model --unfreeze 30                                                last 30 layers in phase 2"""
+  python -m src.transfer_model --unfreeze 30                                                last 30 layers in phase 2
+  python -m src.transfer_model --backbone resnet50 --weights none --unfreeze all            from scratch"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class TransferSettings:
     )
     batch_size: int = option(32, "pictures in a batch", type=positive_int)
     unfreeze: str | None = option(
-        None, "first layer that phase 2 trains, or how many from the top; rounds to a block (default: the backbone's)"
+        None,
+        "first layer that phase 2 trains, or how many from the top, or all; rounds to a block (default: the "
+        "backbone's)",
     )
     augment: bool = option(True, "rotate, shift, zoom and flip the training pictures")
     seed: int = option(42, "seed of weights, order and augmentation", type=seed_int)
@@ -61,6 +64,7 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
     from src.explainers.graph import find_target_layer
     from src.networks.heads import logits_model
     from src.networks.registry import build_chosen_model
+    from src.progress import say
     from src.training.fit import balanced_class_weights
     from src.training.two_phase import train_two_phase
 
@@ -70,6 +74,12 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
         settings.backbone, len(class_names), settings.image_size, settings.weights, seed=settings.seed
     )
     first_trainable = backbone.block_start(base, settings.unfreeze or backbone.unfreeze_from)
+    from_scratch = settings.weights == "none" and settings.unfreeze == "all"
+    if settings.weights == "none" and not from_scratch:
+        say(
+            "The backbone's weights are random, so that what is frozen hands on random features: good for measuring "
+            "time. To train it whole from scratch, add --unfreeze all."
+        )
     size = model.input_shape[1:3]
     common = {
         "img_size": size,
@@ -87,7 +97,7 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
             val,
             schedule if settings.augment else replace(schedule, views=min(schedule.views, 1)),
             first_trainable=first_trainable,
-            pretrained=origin.origin != "none",
+            from_scratch=from_scratch,
             seed=settings.seed,
             class_weight=balanced_class_weights(train.classes, len(class_names)),
         )

@@ -38,11 +38,13 @@ class Backbone:
     def block_start(self, model: keras.Model, layer_or_count: str | int) -> int:
         """Index in ``model.layers`` of the first layer of the block that holds the layer named or counted.
 
-        A count is of layers from the top (S1's "last 10 layers"). A cut inside a residual block would train one
-        branch of a sum and freeze the other, so it moves down to the block's first layer. Raises ``UserError``
-        for a name or count that the network lacks.
+        A count is of layers from the top (S1's "last 10 layers"), "all" stands for every layer. A cut inside a
+        residual block would train one branch of a sum and freeze the other, so it moves down to the block's first
+        layer. Raises ``UserError`` for a name or count that the network lacks.
         """
         names = [layer.name for layer in model.layers]
+        if layer_or_count == "all":
+            return 0
         if isinstance(layer_or_count, str) and layer_or_count.isdecimal():
             layer_or_count = int(layer_or_count)
         if isinstance(layer_or_count, int):

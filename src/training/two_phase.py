@@ -41,7 +41,7 @@ def train_two_phase(
     *,
     first_trainable: int,
     seed: int,
-    pretrained: bool = True,
+    from_scratch: bool = False,
     class_weight: dict[int, float] | None = None,
 ) -> TrainingHistory:
     """Train both phases and leave the best epoch of both, by validation loss, in the model.
@@ -51,15 +51,14 @@ def train_two_phase(
         base: the backbone.
         train, val: iterators over pictures.
         first_trainable: index in ``base.layers``, the start of a block, from which phase 2 trains.
-        pretrained: False for a backbone with random weights: frozen, it and its BatchNormalization would hand on
-            nothing to learn from, so all of it trains in both phases.
+        from_scratch: all layers train in both phases, BatchNormalization as well, for a backbone of random weights.
     """
     history = TrainingHistory(logits)
-    if pretrained:
-        freeze_below(base, None)
-    else:
-        say("Without pre-trained weights nothing is frozen: all layers train in both phases.")
+    if from_scratch:
+        say("Nothing is frozen: all layers train in both phases.")
         settings = replace(settings, views=0)
+    else:
+        freeze_below(base, None)
     uppers, sources = _prepare_phases(logits, base, train, val, settings, first_trainable, seed)
     common = {"patience": settings.patience, "class_weight": class_weight}
     fit_phase(
@@ -74,7 +73,7 @@ def train_two_phase(
     if settings.phase2_epochs != 0:
         if history.best_row:
             history.restore_best()  # the patience of phase 1 has gone past its best
-        if pretrained:
+        if not from_scratch:
             count, name = freeze_below(base, first_trainable), base.layers[first_trainable].name
             say(f"Phase 2 trains {count:,} parameters of the backbone, from {name} on (BatchNormalization is frozen).")
         fit_phase(

@@ -55,6 +55,7 @@ def test_unfreeze_rounds_down_to_a_block(name, built):
         start = backbone.block_start(model, len(model.layers) - index)
         assert start in starts and start <= index
         assert not [other for other in starts if start < other <= index]
+    assert backbone.block_start(model, "all") == 0
     with pytest.raises(UserError, match="no such layer"):
         backbone.block_start(model, "conv99")
     with pytest.raises(UserError, match="layers; give"):

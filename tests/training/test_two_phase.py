@@ -119,16 +119,16 @@ def test_every_block_can_be_the_first_that_trains(generators, first):
     assert moved & {"stem", "block1_conv", "block2_conv", "block1_bn", "block2_bn"} == trained
 
 
-def test_without_pretrained_weights_nothing_is_frozen(generators, capsys):
+def test_from_scratch_nothing_is_frozen(generators, capsys):
     model, base = _network()
     before = _by_layer(model)
     schedule = TwoPhaseSettings(phase1_epochs=1, phase2_epochs=0, phase1_rate=1e-2)
     train_two_phase(
-        logits_model(model), base, *generators[:2], schedule, first_trainable=_start(base), seed=5, pretrained=False
+        logits_model(model), base, *generators[:2], schedule, first_trainable=_start(base), seed=5, from_scratch=True
     )
     after = _by_layer(model)
     assert all((a != b).any() for name in before for a, b in zip(before[name], after[name]))
-    assert "nothing is frozen" in capsys.readouterr().err
+    assert "Nothing is frozen" in capsys.readouterr().err
 
 
 def test_no_room_for_features_means_the_plain_way(generators, capsys):
