@@ -78,8 +78,8 @@ def _load_fitting(arguments, class_names: list[str]):
         yield bundle
     if not taken:
         raise UserError(
-            f"no model in {arguments.models_dir} is whole and knows the classes of {arguments.data}; train one with: "
-            "python -m src.transfer_model"
+            f"no model in {arguments.models_dir} knows the classes of {arguments.data}, or it is damaged; train one "
+            "with: python -m src.transfer_model"
         )
 
 
