@@ -196,7 +196,7 @@ def draw_explanation(
     colored = colorize_heatmap(enlarge_heatmap(heatmap, image.shape[:2]), maximum, colormap)
     draw_contact_sheet(
         [image, colored, overlay_heatmap(image, heatmap, maximum, colormap)],
-        ["picture", f"{method}: {describe_maximum(heatmap)}", "overlay"],
+        ["picture", f"{method}\n{describe_maximum(heatmap)}", "overlay"],
         path,
         columns=3,
         title=title,

@@ -114,7 +114,7 @@ class Gallery:
             ],
             ["\n".join([*self.title(i), describe_maximum(heatmaps[i])]) for i in shown],
             path,
-            columns=min(3, len(shown)),
+            columns=2 if len(shown) == 4 else min(3, len(shown)),
             title=f"{self.folder.name}: {self.method} of the layer {self.explained.explanation.target_layer}{left_out}"
             f"{'; green: right, red: wrong' if judged else ''}\n"
             "each map on its own scale; the bar below it: its largest value beside the largest here",
