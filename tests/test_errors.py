@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from src.errors import command, describe_os_error
+from src.progress import track
 
 
 @pytest.mark.parametrize("number", [errno.EXDEV, errno.ELOOP, errno.EIO, errno.EINVAL, errno.EMFILE, errno.ENOSPC])
@@ -56,3 +57,14 @@ def test_a_name_that_the_terminal_cannot_show_is_no_error(monkeypatch):
     monkeypatch.setattr(sys, "stdout", stream)
     assert command(lambda argv=None: print("Кошка"))() == 0
     assert stream.buffer.getvalue().startswith(b"\\u041a")
+
+
+def test_progress_in_a_log_is_whole_lines(capsys):
+    with track(total=100, what="Reading pictures") as progress:
+        for _ in range(3):
+            progress.update(10)
+            progress.refresh()  # as happens by itself every ten seconds
+    print("error: x", file=sys.stderr)
+    lines = capsys.readouterr().err.split("\n")
+    assert [line[:21] for line in lines] == [f"Reading pictures:  {n}" for n in (10, 20, 30)] + ["error: x", ""]
+    assert "\r" not in "".join(lines)
