@@ -8,6 +8,7 @@ from pathlib import Path
 
 from src.datasets.split_settings import NAMES, SHAPES, SplitSettings
 from src.errors import UserError
+from src.files import expand_path
 from src.imaging import is_picture_name
 from src.progress import say
 from src.settings import PARTS
@@ -70,7 +71,7 @@ def open_source(settings: SplitSettings, scratch: Path) -> Listing:
     if source is None:
         say("No --source given: drawing the embedded data set of coloured shapes (--source PATH takes your pictures).")
         return _draw(settings, scratch)
-    path = Path(source).expanduser()
+    path = expand_path(source)
     if path.is_dir():
         return read_folder(path)
     if path.exists():

@@ -6,25 +6,12 @@ from pathlib import Path
 import cv2
 import pytest
 
-from src.datasets import placing, split
+from src.datasets import placing, split, swapping
 from src.datasets.manifest import load_manifest, mask_path
 from src.datasets.split import split_dataset
 from src.datasets.split_settings import SplitSettings
 from src.errors import UserError
 from tests.datasets.pictures import class_folders, files_below, tar_of, write, zip_of
-
-
-@pytest.fixture
-def source(tmp_path):
-    return class_folders(tmp_path / "source", {"cat": 20, "dog": 10})
-
-
-@pytest.fixture
-def run(tmp_path, source):
-    def run(**changes):
-        return split_dataset(SplitSettings(**{"source": str(source), "output": str(tmp_path / "data")} | changes))
-
-    return run
 
 
 def leftovers(tmp_path):
@@ -236,7 +223,7 @@ def test_a_failure_anywhere_loses_nothing(run, tmp_path, monkeypatch, where, err
             raise error
         real_rename(*values)
 
-    module = {"save_manifest": placing, "rename": placing.os}.get(where, split)
+    module = {"save_manifest": swapping, "rename": swapping.os}.get(where, split)
     monkeypatch.setattr(module, where, fail)
     with pytest.raises(type(error) if isinstance(error, OSError) else error):
         run(seed=1, force=True)
