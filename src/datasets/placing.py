@@ -42,7 +42,7 @@ def build_split(listing: Listing, pictures: Sequence[Picture], folder: Path, lin
             say("Pictures that were unpacked or drawn cannot be linked to; they are placed as files.")
         link = "hardlink"
     placer = _Placer(link)
-    places = choose_places(pictures, by_stem=listing.masks is not None)
+    places = choose_places(pictures, by_stem=listing.masks_in is not None)
     digests = {}
     for picture in track(pictures, what="Placing pictures"):
         place = places[picture.relative]

@@ -143,7 +143,7 @@ def _report(manifest: Manifest) -> None:
     """On stderr, what the user should know besides the counts."""
     if manifest.set_aside:
         reasons = [f"{entry['path']} ({entry['reason']})" for entry in manifest.set_aside]
-        say(f"Set aside: {len(reasons)} pictures: {_some(reasons, _NAMED_IN_FULL)}; all are listed in split.json")
+        say(f"Set aside: {len(reasons)}: {_some(reasons, _NAMED_IN_FULL)}; all are listed in split.json")
     duplicates = manifest.duplicates
     if duplicates["groups"]:
         say(f"Identical: {duplicates['pictures']} pictures in {duplicates['groups']} groups, each kept within one part")
