@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from src.datasets.assign import shuffle
 from src.datasets.sources import Picture
-from src.errors import describe_os_error
+from src.errors import explain_os_error
 from src.files import sha256_file
 from src.imaging import ImageError, verify_image
 from src.progress import track
@@ -65,5 +65,5 @@ def _inspect_one(picture: Picture) -> tuple[Picture, str | None]:
     except ImageError as error:
         return picture, error.reason
     except OSError as error:
-        return picture, describe_os_error(error)
+        return picture, explain_os_error(error)
     return picture, None
