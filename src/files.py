@@ -12,6 +12,9 @@ from pathlib import Path
 
 from src.errors import UserError, describe_os_error
 
+_UMASK = os.umask(0)  # only setting it tells it: done here, before there are threads, which it would change for all
+os.umask(_UMASK)
+
 
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
@@ -26,7 +29,7 @@ def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private to the owner
+        os.chmod(temporary, 0o666 & ~_UMASK)  # mkstemp makes files private to the owner
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -44,7 +47,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     old = temporary.with_name(f"{temporary.name}-old")
     try:
         yield temporary
-        os.chmod(temporary, 0o777 & ~_umask())
+        os.chmod(temporary, 0o777 & ~_UMASK)
         if path.exists():
             old.mkdir()
             os.rename(path, old / path.name)
@@ -55,12 +58,6 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
             os.rename(old / path.name, path)
         shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def expand_path(path: str | os.PathLike) -> Path:

@@ -17,6 +17,14 @@ def test_atomic_file_keeps_the_old_content_after_a_failure(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_writing_never_touches_the_umask_which_all_threads_share(tmp_path, monkeypatch):
+    usual = tmp_path / "usual.txt"
+    usual.write_text("x")
+    monkeypatch.delattr(files.os, "umask")
+    write_json(tmp_path / "a.json", 1)
+    assert (tmp_path / "a.json").stat().st_mode == usual.stat().st_mode
+
+
 def test_atomic_folder_replaces_whole_or_not_at_all(tmp_path):
     target = tmp_path / "bundle"
     for content in ("one", "two"):

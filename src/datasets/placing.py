@@ -12,6 +12,7 @@ from src.datasets.sources import Listing, Picture
 from src.files import sha256_file
 from src.progress import say, track
 
+_MAX_NAME_BYTES = 255  # of nearly all file systems
 _NO_HARD_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES}
 
 
@@ -28,11 +29,18 @@ def choose_places(pictures: Sequence[Picture], by_stem: bool) -> dict[str, str]:
         name, digest = original.name, hashlib.sha256(picture.relative.encode(errors="surrogateescape")).hexdigest()
         length = 8
         while (key := (picture.class_name, (PurePosixPath(name).stem if by_stem else name).casefold())) in taken:
-            name = f"{original.stem}-{digest[:length]}{original.suffix}"
+            name = _with_hash(original, digest[:length])
             length += 8
         taken.add(key)
         places[picture.relative] = f"{picture.part}/{picture.class_name}/{name}"
     return places
+
+
+def _with_hash(original: PurePosixPath, piece: str) -> str:
+    stem = original.stem
+    while len(os.fsencode(name := f"{stem}-{piece}{original.suffix}")) > _MAX_NAME_BYTES:
+        stem = stem[:-1]
+    return name
 
 
 def build_split(listing: Listing, pictures: Sequence[Picture], folder: Path, link: str) -> dict[str, str]:

@@ -146,6 +146,13 @@ def test_names_that_clash_are_kept_apart(run, source, tmp_path):
     assert manifest.files == run(ratios=(1.0, 0.0, 0.0), output=str(tmp_path / "again")).files
 
 
+def test_long_names_that_clash_are_shortened(run, source):
+    for name in ("n" * 251 + ".png", "я" * 125 + "c.png"):
+        for i, folder in enumerate(("a", "b")):
+            write(source / "cat" / folder / name, 6000 + 100 * i + len(name))
+    assert sum(n["cat"] for n in run().counts.values()) == 24
+
+
 def test_odd_names_survive(run, tmp_path):
     odd = os.fsdecode(b"k\xff tz")
     manifest = run(source=str(class_folders(tmp_path / "odd", {odd: 4, "Кошка 猫": 4})))
@@ -319,8 +326,12 @@ def test_malformed_manifests_are_refused(run, tmp_path):
         with pytest.raises(UserError, match="split anew"):
             load_manifest(path.parent)
     path.write_text("{")
-    with pytest.raises(UserError, match="not valid JSON"):
+    with pytest.raises(UserError, match=f"not valid JSON.*move {path.parent} away and split anew"):
         load_manifest(path.parent)
+    with pytest.raises(UserError, match="split anew"):
+        run(force=True)
+    path.parent.rename(tmp_path / "away")
+    run()
 
 
 # ------------------------------------------------------------------------------------------- shapes, masks, reality
