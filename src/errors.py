@@ -1,13 +1,17 @@
 """The user's errors: one clear sentence on stderr and exit code 2, never a traceback.
 
 Exit codes of every command: 0 done, 2 the user's error, 3 done in part (some pictures could not be read),
-130 stopped by Ctrl-C. A traceback with exit code 1 is a bug of ours.
+130 stopped by Ctrl-C or a signal. A traceback with exit code 1 is a bug of ours.
 """
 
+import contextlib
 import errno
 import functools
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 
 EXIT_OK = 0
 EXIT_USER_ERROR = 2
@@ -24,17 +28,47 @@ _DISK_ERRORS = {
     errno.ENOTDIR: "a file stands where a folder is needed; check the path",
     errno.EISDIR: "a folder stands where a file is needed; check the path",
     errno.ENAMETOOLONG: "the name is too long for this file system; choose a shorter one",
+    errno.ELOOP: "a symbolic link that leads back to itself; check the path",
+    errno.EXDEV: "two file systems meet here, across which nothing can be moved; choose another output folder",
+    errno.EINVAL: "the file system refuses this name or this way of writing; choose another place",
+    errno.EIO: "the disk or the network drive failed; check it, or choose another place",
+    errno.EMFILE: "too many files are open; allow more of them (ulimit -n)",
 }
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class UserError(Exception):
     """Something that the user can put right. The message says what was met and what to do."""
 
 
+def explain_os_error(error: OSError) -> str:
+    """What an operating system's error means and what to do, without the path."""
+    return _DISK_ERRORS.get(error.errno, error.strerror or str(error))
+
+
 def describe_os_error(error: OSError) -> str:
     """One sentence for an operating system's error, with the path it names."""
-    reason = _DISK_ERRORS.get(error.errno, error.strerror or str(error))
-    return f"{error.filename}: {reason}" if error.filename else reason
+    # Where a copy fills the disk, Python names the file that was read, which is not at fault.
+    path = None if error.errno in _DISK_FULL else error.filename
+    return f"{path}: {explain_os_error(error)}" if path else explain_os_error(error)
+
+
+@contextlib.contextmanager
+def _signals_stop() -> Iterator[None]:
+    """SIGTERM and SIGHUP stop as Ctrl-C does, so that what is half-done is undone; what ``nohup`` ignores stays so."""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    kept = {}
+    if threading.current_thread() is threading.main_thread():  # others may not set handlers
+        numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        kept = {n: signal.signal(n, stop) for n in numbers if signal.getsignal(n) == signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def command(main):
@@ -46,8 +80,11 @@ def command(main):
 
     @functools.wraps(main)
     def wrapped(argv=None) -> int:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
         try:
-            code = main(argv) or EXIT_OK
+            with _signals_stop():
+                code = main(argv) or EXIT_OK
             sys.stdout.flush()
             return code
         except UserError as error:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 from src.errors import UserError, describe_os_error
 
+_UMASK = os.umask(0)  # only setting it tells it: done here, before there are threads, which it would change for all
+os.umask(_UMASK)
+
 
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
@@ -27,7 +30,7 @@ def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private to the owner
+        os.chmod(temporary, 0o666 & ~_UMASK)  # mkstemp makes files private to the owner
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -42,29 +45,28 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}-", dir=path.parent))
+    old = temporary.with_name(f"{temporary.name}-old")
     try:
         yield temporary
-        os.chmod(temporary, 0o777 & ~_umask())
+        os.chmod(temporary, 0o777 & ~_UMASK)
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}-old-", dir=path.parent))
+            old.mkdir()
             os.rename(path, old / path.name)
-            try:
-                os.rename(temporary, path)
-            except BaseException:
-                os.rename(old / path.name, path)
-                raise
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.rename(temporary, path)
+        os.rename(temporary, path)
     finally:
+        # Ctrl-C may come before or after any rename: what is there tells which were done.
+        if os.path.lexists(old / path.name) and not os.path.lexists(path):
+            os.rename(old / path.name, path)
+        shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def expand_path(path: str | os.PathLike) -> Path:
+    """``path`` with ``~`` as the home folder. Raises ``UserError`` where that user has none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{path}: there is no such home folder; write the path in full") from error
 
 
 def write_json(path: str | os.PathLike, value) -> None:
@@ -88,14 +90,14 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_json(path: str | os.PathLike):
-    """Read a JSON file; ``UserError`` where it is missing or not JSON."""
+def read_json(path: str | os.PathLike, remedy: str = "make it anew with the command that wrote it"):
+    """Read a JSON file; ``UserError`` where it is missing or not JSON, which ``remedy`` says how to mend."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(describe_os_error(error)) from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}); make it anew with the command that wrote it") from error
+        raise UserError(f"{path} is not valid JSON ({error}); {remedy}") from error
 
 
 def write_csv(path: str | os.PathLike, header: list[str], rows: Iterable[Iterable]) -> None:

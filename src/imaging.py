@@ -3,16 +3,18 @@
 Colour order is settled here, once: everything behind this module is RGB.
 """
 
+import functools
 import io
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from src.errors import UserError, describe_os_error
+from src.errors import UserError, explain_os_error
 from src.files import atomic_file
 
 # A small file can unpack to an enormous picture: both limits are checked before decoding. OpenCV reads its own once,
@@ -67,7 +69,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
             raise ImageError(path, f"larger than {MAX_FILE_BYTES // 2**20} MB")
         encoded = np.fromfile(path, np.uint8)  # unlike cv2.imread, opens any name that Python opens, also on Windows
     except OSError as error:
-        raise ImageError(path, describe_os_error(error)) from error
+        raise ImageError(path, explain_os_error(error)) from error
     return decode_image(encoded, name=path)
 
 
@@ -203,33 +205,55 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
         temporary.write_bytes(buffer.tobytes())
 
 
+# What OpenCV reads as well. Pillow knows more, and for some of it starts other programs (Ghostscript).
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM", "AVIF")
+# Here both decode alike, so that Pillow's word is enough; of the others each refuses variants that the other reads.
+_DECODED_ALIKE = ("JPEG", "MPO", "PNG", "WEBP")
+
+
+@functools.cache
+def _pillow():
+    """Pillow's Image module, imported only where it is needed; its warnings would only tear progress bars."""
+    from PIL import Image
+
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    Image.init()
+    return Image
+
+
 def verify_image(path: str | os.PathLike) -> tuple[int, int]:
     """Decode the whole file strictly and return its size (height, width) as stored.
 
-    Pillow decides, because OpenCV hands a cut-off JPEG out as a picture with only a warning from C. Raises
-    :class:`ImageError` with the reason. Only used where pictures enter (splitting, audit): training decodes once.
+    Pillow decides, because OpenCV hands a cut-off JPEG out as a picture with only a warning from C; but no picture
+    passes that :func:`read_image` could not read, and TIFFs unknown to Pillow (floats in colour) are left to it.
+    Raises :class:`ImageError` with the reason. Only used where pictures enter (splitting, audit): training decodes
+    once.
     """
-    from PIL import Image  # not needed by what only reads
-
+    Image = _pillow()
     try:
         if os.path.getsize(path) == 0:
             raise ImageError(path, "the file is empty")
         if os.path.getsize(path) > MAX_FILE_BYTES:
             raise ImageError(path, f"larger than {MAX_FILE_BYTES // 2**20} MB")
-        with Image.open(path) as image:
+        with Image.open(path, formats=[kind for kind in _FORMATS if kind in Image.OPEN]) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageError(path, f"{width} x {height} pixels are more than {MAX_PIXELS:,}")
             image.load()
-            return height, width
+        if image.format not in _DECODED_ALIKE:
+            read_image(path)
+        return height, width
     except ImageError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise ImageError(path, "not a picture, whatever its name says") from error
+        with open(path, "rb") as stream:
+            if stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+                return read_image(path).shape[:2]
+        raise ImageError(path, "not a picture of a kind that can be read, whatever its name says") from error
     except Image.DecompressionBombError as error:
         raise ImageError(path, f"more than {MAX_PIXELS:,} pixels") from error
     except OSError as error:
-        reason = describe_os_error(error) if error.errno else f"damaged or cut off ({error})"
+        reason = explain_os_error(error) if error.errno else f"damaged or cut off ({error})"
         raise ImageError(path, reason) from error
     except Exception as error:  # Pillow's plugins raise SyntaxError, struct.error, ValueError ... on damaged files
         raise ImageError(path, f"damaged ({type(error).__name__}: {error})") from error

@@ -2,8 +2,23 @@
 
 import sys
 from collections.abc import Iterable
+from typing import TextIO
 
 from tqdm import tqdm
+
+
+class _Lines:
+    """What tqdm writes, a line each: in a log its carriage returns would glue everything into one."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        if text := text.strip():
+            self._stream.write(f"{text}\n")
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def track(iterable: Iterable | None = None, *, total: int | None = None, what: str, unit: str = "pictures") -> tqdm:
@@ -21,7 +36,7 @@ def track(iterable: Iterable | None = None, *, total: int | None = None, what: s
         total=total,
         desc=what,
         unit=f" {unit}",
-        file=sys.stderr,
+        file=sys.stderr if terminal else _Lines(sys.stderr),
         leave=terminal,
         delay=1.0,
         mininterval=0.2 if terminal else 10.0,

@@ -202,6 +202,71 @@ def test_verify_refuses_a_cut_off_jpeg(tmp_path, share):
         imaging.verify_image(tmp_path / "x.jpg")
 
 
+@pytest.mark.parametrize("kind", ["BLP", "DDS", "DIB", "ICNS", "ICO", "IM", "PCX", "QOI", "SGI", "TGA"])
+def test_verify_refuses_what_only_pillow_reads(tmp_path, kind):
+    image = PALETTE if kind == "BLP" else Image.fromarray(cv2.resize(RGB, (32, 32)))
+    (tmp_path / "x.jpg").write_bytes(pillow(image, kind))
+    for read in (imaging.read_image, imaging.verify_image):
+        with pytest.raises(ImageError, match="picture"):
+            read(tmp_path / "x.jpg")
+
+
+def test_verify_never_starts_another_program(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(subprocess, "check_call", lambda *values, **_: started.append(values))
+    (tmp_path / "x.jpg").write_bytes(pillow(RGB, "EPS"))
+    with pytest.raises(ImageError, match="not a picture"):
+        imaging.verify_image(tmp_path / "x.jpg")
+    assert not started
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16])
+@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 3)])
+def test_verify_accepts_every_tiff_that_can_be_read(tmp_path, kind, shape):
+    path = tmp_path / "x.tiff"
+    path.write_bytes(cv2.imencode(".tiff", RNG.normal(0, 99, shape).astype(kind))[1].tobytes())
+    assert imaging.read_image(path).shape == (20, 30, 3) and imaging.verify_image(path) == (20, 30)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError):
+        imaging.verify_image(path)
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_verify_accepts_what_can_be_read(tmp_path, name):
+    (tmp_path / "x.jpg").write_bytes(LOSSLESS[name][0])
+    assert imaging.verify_image(tmp_path / "x.jpg") == (20, 30)
+
+
+def test_verify_accepts_only_what_can_be_read(tmp_path, monkeypatch):
+    """A kind of which Pillow reads variants that OpenCV does not."""
+    (tmp_path / "x.tiff").write_bytes(pillow(RGB, "TIFF"))
+
+    def refuse(path):
+        raise ImageError(path, "not a readable picture")
+
+    monkeypatch.setattr(imaging, "read_image", refuse)
+    with pytest.raises(ImageError, match="not a readable picture"):
+        imaging.verify_image(tmp_path / "x.tiff")
+
+
+def test_verify_is_silent_about_large_pictures_and_odd_headers(tmp_path):
+    Image.new("1", (10_400, 10_400)).save(tmp_path / "large.png")
+    jpeg = pillow(RGB, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x09\0" + bytes(9))
+    (tmp_path / "odd.jpg").write_bytes(jpeg)
+    code = "import sys; from src.imaging import verify_image; print([verify_image(path) for path in sys.argv[1:]])"
+    paths = [str(tmp_path / name) for name in ("large.png", "odd.jpg")]
+    answer = subprocess.run([sys.executable, "-W", "default", "-c", code, *paths], capture_output=True, text=True)
+    assert answer.stdout.strip() == "[(10400, 10400), (20, 30)]" and answer.stderr == ""
+
+
+def test_the_reason_does_not_repeat_the_path(tmp_path):
+    for read in (imaging.read_image, imaging.verify_image):
+        with pytest.raises(ImageError) as caught:
+            read(tmp_path / "missing.png")
+        assert "missing.png" not in caught.value.reason
+
+
 @pytest.mark.parametrize("size", [(7, 11), (40, 25), (33, 61), (20, 10)])
 def test_nearest_is_pillows(size):
     expected = np.array(Image.fromarray(RGB).resize(size[::-1], Image.NEAREST))

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import split_dataset
-from tests.datasets.pictures import class_folders
+from tests.conftest import check_user_error, run_command
+from tests.datasets.pictures import class_folders, files_below
 
 ROOT = Path(__file__).parents[1]
 
@@ -96,3 +98,77 @@ def test_a_path_wins_over_a_name(tmp_path):
     done = run("--source", "cifar10", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["class_names"] == ["cat", "dog"] and (tmp_path / "data" / "split.json").is_file()
+
+
+def test_places_that_cannot_be_are_one_sentence(source, tmp_path, capsys):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    home, loop = "~no-such-user-here/x", str(tmp_path / "loop")
+    for arguments, words in (
+        (["--source", home], "no such home folder"),
+        (["--source", str(source), "--output", home], "no such home folder"),
+        (["--source", loop], "no folder or archive here"),
+        (["--source", str(source), "--output", loop], "is not a folder"),
+        (["--source", "shapes", "--picture-size", "60000"], "at most"),
+    ):
+        output = [] if "--output" in arguments else ["--output", str(tmp_path / "data")]
+        assert split_dataset.main([*arguments, *output]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("error: ") and words in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loop", "source"]
+
+
+# ------------------------------------------------------------------------------ bad input, through the command line
+
+
+def _empty_class(source):
+    (source / "emu").mkdir()
+
+
+def _one_class(source):
+    shutil.rmtree(source / "dog")
+
+
+def _absent_class(source):
+    for i, part in enumerate(("train", "val", "test")):
+        class_folders(source / part, {"cat": 4, "dog": 4}, first=1000 * (i + 1))
+    shutil.rmtree(source / "cat")
+    shutil.rmtree(source / "dog")
+    shutil.rmtree(source / "val" / "dog")
+
+
+BAD_SOURCES = {
+    "missing folder": (shutil.rmtree, ["no folder or archive here"]),
+    "empty class": (_empty_class, ["no pictures in the folder of emu"]),
+    "one class": (_one_class, ["at least two classes", "only cat"]),
+    "class absent from a part": (_absent_class, ["class dog", "no picture in val"]),
+}
+
+
+@pytest.mark.commands
+@pytest.mark.parametrize("case", BAD_SOURCES)
+def test_bad_sources(case, source, tmp_path):
+    data = class_folders(tmp_path / "before", {"cat": 4, "dog": 4}, first=5000)
+    assert run_command("split_dataset.py", "--source", data, "--output", tmp_path / "data").returncode == 0
+    before = files_below(tmp_path / "data")
+    spoil, words = BAD_SOURCES[case]
+    spoil(source)
+    check_user_error(
+        run_command("split_dataset.py", "--source", source, "--output", tmp_path / "data", "--force"), *words
+    )
+    assert files_below(tmp_path / "data") == before
+
+
+@pytest.mark.commands
+def test_no_network(tmp_path):
+    offline = {"https_proxy": "http://127.0.0.1:9", "no_proxy": "", "IMAGE_DATASETS_CACHE": str(tmp_path / "cache")}
+    result = run_command("split_dataset.py", "--source", "cifar10", "--output", tmp_path / "data", env=offline)
+    check_user_error(result, "could not fetch cifar10", "--source PATH")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.commands
+def test_an_output_that_cannot_be_written(source, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for place in (tmp_path / "file", tmp_path / "file" / "data", "/proc/data"):
+        check_user_error(run_command("split_dataset.py", "--source", source, "--output", place), str(place))
+    assert (tmp_path / "file").read_text() == "in the way"

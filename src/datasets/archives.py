@@ -2,15 +2,17 @@
 
 import bz2
 import contextlib
+import errno
 import gzip
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from src.errors import UserError
 from src.progress import track
@@ -22,29 +24,37 @@ MAX_RATIO = 200
 ALWAYS_ALLOWED_BYTES = 64 * 2**20
 
 _CHUNK = 2**20
+# What the standard library raises on archives that are damaged or none.
+_DAMAGE = (
+    tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError,
+    ValueError, IndexError, OverflowError, struct.error,
+)  # fmt: skip
 _OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 
 
 def unpack(archive: str | os.PathLike, folder: Path, keep: Callable[[str], bool]) -> int:
     """Unpack the members whose base name ``keep`` admits into ``folder``; hidden ones and ``__MACOSX`` never.
 
-    The kind of archive is told by its content. Returns the number of files that were passed over.
+    The kind of archive is told by its content. A hard link to an earlier member, which tar makes of a file with two
+    names, becomes a copy. Returns the number of files that were passed over.
 
     Raises:
-        UserError: not an archive, damaged, encrypted; a member that leaves the folder, is a link or a device, or
-            comes twice; more members or bytes than an archive of pictures has.
+        UserError: not an archive, damaged, encrypted; a member that leaves the folder, is another link, a device or
+            sparse, or comes twice; more members or bytes than an archive of pictures has.
     """
     archive, folder = Path(archive), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     passed_over = 0
-    with _explained(archive), contextlib.closing(_members(archive)) as members:
+    with _explained(archive), contextlib.closing(_members(archive, folder)) as members:
         for parts, size, stream in track(members, what=f"Unpacking {archive.name}", unit="files"):
             if any(part.startswith(".") or part == "__MACOSX" for part in parts):
                 continue
-            if keep(parts[-1]):
-                _write(stream, folder.joinpath(*parts), size, archive)
-            else:
+            if not keep(parts[-1]):
                 passed_over += 1
+            elif stream is None:
+                _refuse_special(archive, "/".join(parts))
+            else:
+                _write(stream, folder.joinpath(*parts), size, archive)
     return passed_over
 
 
@@ -81,8 +91,11 @@ class _Counted:
         return data
 
 
-def _members(archive: Path) -> Iterator[tuple[tuple[str, ...], int, object]]:
-    """Yield (parts of the path, size in bytes, stream) of each regular member, in the archive's order."""
+def _members(archive: Path, folder: Path) -> Iterator[tuple[tuple[str, ...], int, object]]:
+    """Yield (parts of the path, size in bytes, stream) of each regular member, in the archive's order.
+
+    Of a hard link, the stream is that of the earlier member in ``folder``; None where it was not unpacked.
+    """
     with open(archive, "rb") as stream:
         head = stream.read(6)
     budget = _Budget(archive)
@@ -96,10 +109,25 @@ def _members(archive: Path) -> Iterator[tuple[tuple[str, ...], int, object]]:
             parts = _safe_parts(member.name, archive)
             if member.isdir():
                 continue
-            if not member.isfile():
+            if member.islnk():
+                yield from _hard_link(parts, folder, member.linkname, budget)
+            elif not member.isfile() or member.issparse():  # whose zeros come from nowhere and go uncounted
                 _refuse_special(archive, member.name)
-            yield parts, member.size, tar.extractfile(member)
+            else:
+                yield parts, member.size, tar.extractfile(member)
             tar.members.clear()  # else every header stays in memory
+
+
+def _hard_link(
+    parts: tuple[str, ...], folder: Path, name: str, budget: _Budget
+) -> Iterator[tuple[tuple[str, ...], int, object]]:
+    earlier = _parts(name)
+    original = folder.joinpath(*earlier) if earlier else None
+    if original and original.is_file():
+        with open(original, "rb") as stream:
+            yield parts, original.stat().st_size, _Counted(stream, budget)
+    else:
+        yield parts, 0, None
 
 
 def _zip_members(archive: Path, budget: _Budget) -> Iterator[tuple[tuple[str, ...], int, object]]:
@@ -118,16 +146,22 @@ def _zip_members(archive: Path, budget: _Budget) -> Iterator[tuple[tuple[str, ..
 
 
 def _refuse_special(archive: Path, name: str) -> None:
-    raise UserError(f"{archive} holds {name!r}, a link or device, which is refused; pack it again without")
+    raise UserError(f"{archive} holds {name!r}, a link or device or sparse file, which is refused; pack it without")
 
 
 def _safe_parts(name: str, archive: Path) -> tuple[str, ...]:
-    """The parts of a member's path. Archives made on Windows may have backslashes."""
-    name = name.replace("\\", "/")
-    parts = tuple(part for part in PurePosixPath(name).parts if part != ".")
-    if name.startswith("/") or ".." in parts or "\0" in name or (parts and parts[0].endswith(":")):
+    parts = _parts(name)
+    if parts is None:
         raise UserError(f"{archive} holds {name!r}, which would leave the folder; the archive is refused")
     return parts or ("",)
+
+
+def _parts(name: str) -> tuple[str, ...] | None:
+    """The parts of a member's path; None where it would leave the folder. Windows writes backslashes, and drives."""
+    name = name.replace("\\", "/")
+    parts = tuple(part for part in PurePosixPath(name).parts if part != ".")
+    leaves = name.startswith("/") or PureWindowsPath(name).drive or ".." in parts or "\0" in name
+    return None if leaves or (os.name == "nt" and ":" in name) else parts
 
 
 def _write(stream, target: Path, size: int, archive: Path) -> None:
@@ -150,9 +184,10 @@ def _explained(archive: Path) -> Iterator[None]:
     """What the standard library raises on damaged archives, as one sentence."""
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise UserError(f"{archive} is not a zip or tar archive, or is damaged ({error}); fetch it again") from error
     except OSError as error:
-        if error.errno is not None:  # the operating system's own: disk full, no permission
+        # The operating system's own (disk full, no permission) go on; but a damaged zip asks it for impossible places.
+        if error.errno not in (None, errno.EINVAL) or error.filename:
             raise
         raise UserError(f"{archive} is damaged ({error}); fetch it again") from error

@@ -51,19 +51,20 @@ def load_manifest(data_dir: str | os.PathLike) -> Manifest:
     path = Path(data_dir) / FILE_NAME
     if not path.is_file():
         raise UserError(f"{data_dir} has no {FILE_NAME}; make it with: python split_dataset.py --source YOUR_FOLDER")
-    values = read_json(path)
+    remedy = f"move {data_dir} away and split anew"
+    values = read_json(path, remedy)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise UserError(f"{path} is not a split of format {FORMAT}; move it away and split anew")
+        raise UserError(f"{path} is not a split of format {FORMAT}; {remedy}")
     fields = {entry.name: entry for entry in dataclasses.fields(Manifest)}
     values = {name: value for name, value in values.items() if name in fields}
     for name, entry in fields.items():
         required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
         kind = getattr(entry.type, "__origin__", entry.type)
         if (required and name not in values) or (name in values and not isinstance(values[name], kind)):
-            raise UserError(f"{path} is malformed at {name!r}; move it away and split anew")
+            raise UserError(f"{path} is malformed at {name!r}; {remedy}")
     lists = values["files"] + values["class_names"]
     if not all(isinstance(item, str) for item in lists) or not _are_counts(values["counts"]):
-        raise UserError(f"{path} is malformed; move it away and split anew")
+        raise UserError(f"{path} is malformed; {remedy}")
     return Manifest(**values)
 
 

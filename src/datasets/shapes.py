@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from src.datasets.threads import map_threads
 from src.errors import UserError
 from src.imaging import read_image, resize_image, write_image
 from src.progress import track
@@ -23,6 +24,7 @@ CLASS_NAMES = ["flower", "ladder", "star", "wheel"]
 DEFAULT_IMAGES_PER_CLASS = 250
 DEFAULT_SIZE = 160
 MIN_SIZE = 64
+MAX_SIZE = 1024  # takes some 100 MB in each thread
 
 # Shares of the picture's area, before occlusion and the border take their part.
 _OBJECT_AREA = (0.12, 0.18)
@@ -59,7 +61,7 @@ def draw_shapes(
     """Draw the data set: ``<class>/<class>_0000.png`` under ``pictures`` (RGB) and ``masks`` (0 or 255).
 
     Picture i of a class is a function of (``seed``, class, i, ``size``) alone, so that a larger set contains the
-    smaller one. Files of the same names are overwritten, others left.
+    smaller one, and threads change nothing. Files of the same names are overwritten, others left.
 
     Returns:
         The names of the classes, in order.
@@ -67,11 +69,16 @@ def draw_shapes(
     if images_per_class < 1:
         raise UserError(f"images_per_class must be at least 1. Received: {images_per_class}")
     names = [(index, name, i) for index, name in enumerate(CLASS_NAMES) for i in range(images_per_class)]
-    for class_index, class_name, i in track(names, what="Drawing shapes"):
+
+    def draw(picture: tuple[int, str, int]) -> None:
+        class_index, class_name, i = picture
         image, mask = draw_picture(class_name, size, random_generator(seed, class_index, i, _STREAM))
         relative = Path(class_name) / f"{class_name}_{i:04d}.png"
         write_image(Path(pictures) / relative, image)
         write_image(Path(masks) / relative, mask)
+
+    for _ in track(map_threads(draw, names), total=len(names), what="Drawing shapes"):
+        pass
     return list(CLASS_NAMES)
 
 
@@ -91,8 +98,8 @@ def draw_picture(
     """
     if class_name not in CLASS_NAMES:
         raise UserError(f"class_name must be one of {', '.join(CLASS_NAMES)}. Received: {class_name}")
-    if size < MIN_SIZE:
-        raise UserError(f"size must be at least {MIN_SIZE} pixels. Received: {size}")
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise UserError(f"size must be at least {MIN_SIZE} pixels and at most {MAX_SIZE}. Received: {size}")
     scene = _draw_background(size, rng)
     coverage, detail = _place_object(_OUTLINES[class_name](), size, rng)
     for _ in range(rng.integers(*_DISTRACTORS, endpoint=True)):

@@ -2,18 +2,22 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
+from src.datasets.manifest import MASKS, mask_path
 from src.datasets.split_settings import NAMES, SHAPES, SplitSettings
 from src.errors import UserError
+from src.files import expand_path
 from src.imaging import is_picture_name
 from src.progress import say
 from src.settings import PARTS
 
-_PART_NAMES = {part: part for part in PARTS} | {"valid": "val", "validation": "val"}
-_MASKS = "masks"
+_PART_NAMES = {part: part for part in PARTS} | {
+    "training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test",
+}  # fmt: skip
 # "cat.0", "dog_12", "big-cat (3)": the class is what stands before the number.
 _NUMBERED = re.compile(r"(?P<name>.+?)[._\- (]*\d+\)?")
 
@@ -34,8 +38,8 @@ class Listing:
     """The pictures of a source, sorted by ``relative``.
 
     ``set_aside`` holds (path, reason) of pictures that cannot be placed, ``ignored`` counts files that are no
-    pictures, ``masks`` is a folder with a PNG for each picture where there is one, and ``temporary`` says that the
-    files go away with the folder that the source was unpacked into.
+    pictures, ``masks_in`` is the folder that :func:`mask_path` starts from where pictures have masks, and
+    ``temporary`` says that the files go away with the folder that the source was unpacked into.
     """
 
     root: Path
@@ -43,7 +47,7 @@ class Listing:
     pictures: list[Picture] = field(default_factory=list)
     set_aside: list[tuple[str, str]] = field(default_factory=list)
     ignored: int = 0
-    masks: Path | None = None
+    masks_in: Path | None = None
     temporary: bool = False
 
     @property
@@ -54,9 +58,9 @@ class Listing:
 
     def find_mask(self, picture: Picture) -> Path | None:
         """The mask of a picture, where the source has one."""
-        if self.masks is None:
+        if self.masks_in is None:
             return None
-        path = (self.masks / picture.relative).with_suffix(".png")
+        path = mask_path(self.masks_in, picture.relative)
         return path if path.is_file() else None
 
 
@@ -70,7 +74,7 @@ def open_source(settings: SplitSettings, scratch: Path) -> Listing:
     if source is None:
         say("No --source given: drawing the embedded data set of coloured shapes (--source PATH takes your pictures).")
         return _draw(settings, scratch)
-    path = Path(source).expanduser()
+    path = expand_path(source)
     if path.is_dir():
         return read_folder(path)
     if path.exists():
@@ -89,13 +93,13 @@ def _draw(settings: SplitSettings, scratch: Path) -> Listing:
 
     draw_shapes(
         scratch / "pictures",
-        scratch / _MASKS,
+        scratch / MASKS,
         images_per_class=settings.images_per_class or DEFAULT_IMAGES_PER_CLASS,
         size=settings.picture_size or DEFAULT_SIZE,
         seed=settings.seed,
     )
     listing = read_folder(scratch / "pictures")
-    listing.masks, listing.temporary = scratch / _MASKS, True
+    listing.masks_in, listing.temporary = scratch, True
     return listing
 
 
@@ -132,8 +136,8 @@ def read_folder(root: Path) -> Listing:
         _add_folder(listing, folder, part)
     if not parts:
         _add_folder(listing, listing.root, None)
-    elif (listing.root / _MASKS).is_dir():
-        listing.masks = listing.root / _MASKS
+    elif (listing.root / MASKS).is_dir():
+        listing.masks_in = listing.root
     listing.pictures.sort(key=lambda picture: picture.relative)
     listing.set_aside.sort()
     listing.class_names = sorted(set(listing.class_names))
@@ -154,7 +158,11 @@ def _step_in(root: Path) -> Path:
 def _find_parts(root: Path) -> dict[str, Path]:
     """The folders of a source that is split already; empty where it is not.
 
-    A folder ``train`` among others may also be a class (the vehicle): then it has no classes within.
+    A folder ``train`` among others may also be a class (the vehicle). It is a part where its pictures' names tell
+    classes, or where val or test has folders of the same names.
+
+    Raises:
+        UserError: two folders for one part; or folders that look like parts, or folds, by no name that is known.
     """
     folders = _subfolders(root)
     parts: dict[str, Path] = {}
@@ -163,49 +171,116 @@ def _find_parts(root: Path) -> dict[str, Path]:
             if part in parts:
                 raise UserError(f"{root} has two folders for {part}, {parts[part].name} and {folder.name}; keep one")
             parts[part] = folder
-    if "train" not in parts:
-        return {}
-    others = [folder.name for folder in folders if folder not in parts.values() and folder.name != _MASKS]
-    flat_train = len(_classes_by_name(parts["train"])) >= 2
-    if flat_train and others:
-        say(f"{root}: taking the folder train; no part of a split and left out: {', '.join(others)}")
-    if flat_train or (_subfolders(parts["train"]) and not others):
-        return {part: parts[part] for part in PARTS if part in parts}
+    others = [folder for folder in folders if folder not in parts.values() and folder.name != MASKS]
+    if "train" in parts:
+        within = {part: {path.name for path in _subfolders(folder)} for part, folder in parts.items()}
+        told = len(_classes_by_name(parts["train"])) >= 2 or any(
+            len(within["train"] & within[part]) >= 2 for part in within if part != "train"
+        )
+        if told and others:
+            taken = _names(parts.values())
+            say(f"{root}: taking {taken}; no part of a split and left out: {_names(others)}")
+        if told or (within["train"] and not others):
+            return {part: parts[part] for part in PARTS if part in parts}
+    _verify_are_classes(root, folders)
+    if "train" in parts and len(within["train"]) >= 2 and not any(_top_pictures(parts["train"])):
+        raise UserError(
+            f"{root}: is {parts['train'].name} a class, or are its folders ({_names(within['train'], 4)}) the "
+            f"classes? If they are, give {parts['train']}; if not, put its pictures straight into it"
+        )
     return {}
+
+
+def _verify_are_classes(root: Path, folders: Sequence[Path]) -> None:
+    """Raise ``UserError`` where two folders hold the same folders: then those look like the classes."""
+    holders: dict[str, list[Path]] = {}
+    common: dict[tuple[Path, Path], str] = {}
+    for folder in folders:
+        for path in _subfolders(folder):
+            holders.setdefault(path.name, []).append(folder)
+    for name, places in holders.items():
+        for first, second in combinations(places, 2):
+            if (other := common.setdefault((first, second), name)) != name:
+                raise UserError(
+                    f"{root}: {first.name} and {second.name} both hold the folders {_names([other, name])}; if these "
+                    f"are the classes, call the folders above them train, val and test, or give one alone; if "
+                    f"{first.name} and {second.name} are the classes, put their pictures straight into them"
+                )
+
+
+def _names(names: Iterable[str | Path], count: int | None = None) -> str:
+    return ", ".join(sorted(name if isinstance(name, str) else name.name for name in names)[:count])
 
 
 def _add_folder(listing: Listing, folder: Path, part: str | None) -> None:
     """Add the pictures below ``folder``, by class folders or, where there are none, by their names."""
-    classes = _subfolders(folder)
-    if _classes_by_name(folder) and not any(_walk(path) for path in classes):
-        classes = []
-    for class_folder in classes:
-        names = _walk(class_folder)
-        pictures = [path for path in names if is_picture_name(os.path.basename(path))]
-        listing.class_names.append(class_folder.name)
-        listing.ignored += len(names) - len(pictures)
-        listing.pictures += (Picture(p, _relative(p, listing.root), class_folder.name, part) for p in pictures)
+    if _is_flat(folder):
+        _add_flat(listing, folder, part)
+    else:
+        _add_class_folders(listing, folder, part)
+    listing.ignored += sum(1 for path in _top_files(folder) if not _is_picture(path))
+
+
+def _is_flat(folder: Path) -> bool:
+    """Whether the pictures' names tell the classes, and not the folders that they lie in.
+
+    Raises ``UserError`` where it might be either.
+    """
+    names = _classes_by_name(folder)
+    if not names:
+        return not _subfolders(folder)
+    within = sum(_is_picture(path) for place in _subfolders(folder) for path in _walk(place)[0])
+    if not within or (len(names) >= 2 and sum(map(bool, map(_class_by_name, _top_pictures(folder)))) > within):
+        return True
+    if len(names) < 2:
+        return False
+    raise UserError(
+        f"{folder} holds pictures named as of the classes {_names(names, 4)} and also folders with pictures "
+        f"({_names(_subfolders(folder), 4)}), so that it is not clear which are the classes; move one kind elsewhere"
+    )
+
+
+def _add_flat(listing: Listing, folder: Path, part: str | None) -> None:
     by_name = 0
     for path in _top_pictures(folder):
-        class_name = None if classes else _class_by_name(path)
-        if class_name:
+        if class_name := _class_by_name(path):
             by_name += 1
             listing.class_names.append(class_name)
             listing.pictures.append(Picture(path, _relative(path, listing.root), class_name, part))
         else:
-            reason = "lies outside the class folders" if classes else "its name tells no class before a number"
-            listing.set_aside.append((_relative(path, listing.root), reason))
-    if not classes and not by_name:
+            listing.set_aside.append((_relative(path, listing.root), "its name tells no class before a number"))
+    if not by_name:
         raise UserError(f"{folder} holds neither folders of classes with pictures nor pictures named like cat.0.jpg")
-    listing.ignored += sum(1 for path in _top_files(folder) if not is_picture_name(os.path.basename(path)))
+    for path in (path for place in _subfolders(folder) for path in _walk(place)[0]):
+        if _is_picture(path):
+            listing.set_aside.append((_relative(path, listing.root), "lies in a folder beside pictures named by class"))
+        else:
+            listing.ignored += 1
+
+
+def _add_class_folders(listing: Listing, folder: Path, part: str | None) -> None:
+    for class_folder in _subfolders(folder):
+        files, links = _walk(class_folder)
+        pictures = [path for path in files if _is_picture(path)]
+        listing.class_names.append(class_folder.name)
+        listing.ignored += len(files) - len(pictures)
+        listing.set_aside += ((_relative(path, listing.root), "a link to a folder, not entered") for path in links)
+        listing.pictures += (Picture(p, _relative(p, listing.root), class_folder.name, part) for p in pictures)
+    for path in _top_pictures(folder):
+        listing.set_aside.append((_relative(path, listing.root), "lies outside the class folders"))
 
 
 def _visible(name: str) -> bool:
     return not name.startswith(".") and name != "__MACOSX"
 
 
+def _is_picture(path: str) -> bool:
+    return is_picture_name(os.path.basename(path))
+
+
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if _visible(path.name) and path.is_dir())
+    with os.scandir(folder) as entries:
+        return sorted(Path(entry.path) for entry in entries if _visible(entry.name) and entry.is_dir())
 
 
 def _top_files(folder: Path) -> list[str]:
@@ -214,7 +289,7 @@ def _top_files(folder: Path) -> list[str]:
 
 
 def _top_pictures(folder: Path) -> Iterator[str]:
-    return (path for path in _top_files(folder) if is_picture_name(os.path.basename(path)))
+    return filter(_is_picture, _top_files(folder))
 
 
 def _class_by_name(path: str) -> str | None:
@@ -226,17 +301,18 @@ def _classes_by_name(folder: Path) -> set[str]:
     return {name for path in _top_pictures(folder) if (name := _class_by_name(path))}
 
 
-def _walk(folder: Path) -> list[str]:
-    """All visible files below ``folder``, sorted; linked folders within are not entered, for they may go round."""
+def _walk(folder: Path) -> tuple[list[str], list[str]]:
+    """All visible files below ``folder``, and the links to folders, which are not entered, for they may go round."""
 
     def stop(error: OSError) -> None:
         raise error
 
-    found = []
+    files, links = [], []
     for place, folders, names in os.walk(folder, onerror=stop):
         folders[:] = [name for name in folders if _visible(name)]
-        found += [os.path.join(place, name) for name in names if _visible(name)]
-    return sorted(found)
+        links += [path for name in folders if os.path.islink(path := os.path.join(place, name))]
+        files += [os.path.join(place, name) for name in names if _visible(name)]
+    return sorted(files), sorted(links)
 
 
 def _relative(path: str, root: Path) -> str:

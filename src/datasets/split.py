@@ -13,10 +13,12 @@ from src.datasets.assign import (
 )
 from src.datasets.checking import check_pictures
 from src.datasets.manifest import Manifest, hash_content
-from src.datasets.placing import build_split, scratch_folder, swap_split, verify_output
+from src.datasets.placing import build_split
 from src.datasets.sources import Listing, Picture, open_source
 from src.datasets.split_settings import SHAPES, SplitSettings
+from src.datasets.swapping import scratch_folder, swap_split, verify_output
 from src.errors import UserError
+from src.files import expand_path
 from src.progress import say
 from src.settings import PARTS
 
@@ -33,10 +35,10 @@ def split_dataset(settings: SplitSettings) -> Manifest:
         UserError: the source, the output or the settings do not allow it; the message says what to do.
     """
     settings.verify()
-    output = Path(settings.output).expanduser().resolve()
+    output = Path(os.path.realpath(expand_path(settings.output)))
     _verify_apart(settings, output)
-    previous = verify_output(output, settings.force)
     with scratch_folder(output) as scratch:
+        previous = verify_output(output, settings.force)
         listing = open_source(settings, scratch)
         _verify_outside(listing, output)
         class_names = _choose_classes(listing, settings.classes)
@@ -60,7 +62,7 @@ def split_dataset(settings: SplitSettings) -> Manifest:
             duplicates=duplicates,
             ignored=listing.ignored,
         )
-        swap_split(scratch / "new", output, manifest, previous, scratch)
+        swap_split(scratch, output, manifest, previous)
     _report(manifest)
     return manifest
 
@@ -69,8 +71,8 @@ def _verify_apart(settings: SplitSettings, output: Path) -> None:
     """Raise ``UserError`` where the source lies in the output or the output in the source, links resolved."""
     if settings.source is None:
         return
-    source = Path(settings.source).expanduser()
-    if source.exists() and _overlap(source.resolve(), output):
+    source = expand_path(settings.source)
+    if source.exists() and _overlap(Path(os.path.realpath(source)), output):
         raise UserError(f"source {source} and output {output} lie inside each other; choose another --output")
 
 
@@ -80,10 +82,12 @@ def _overlap(first: Path, second: Path) -> bool:
 
 def _verify_outside(listing: Listing, output: Path) -> None:
     """Raise ``UserError`` where links within the source lead into the output."""
+    if listing.temporary:
+        return
     places = {os.path.dirname(picture.path) for picture in listing.pictures}
     places |= {picture.path for picture in listing.pictures if os.path.islink(picture.path)}
     for place in sorted(places):
-        if _overlap(Path(place).resolve(), output):
+        if _overlap(Path(os.path.realpath(place)), output):
             raise UserError(f"source {place} leads into the output {output}; choose another --output")
 
 
@@ -139,7 +143,7 @@ def _report(manifest: Manifest) -> None:
     """On stderr, what the user should know besides the counts."""
     if manifest.set_aside:
         reasons = [f"{entry['path']} ({entry['reason']})" for entry in manifest.set_aside]
-        say(f"Set aside: {len(reasons)} pictures: {_some(reasons, _NAMED_IN_FULL)}; all are listed in split.json")
+        say(f"Set aside: {len(reasons)}: {_some(reasons, _NAMED_IN_FULL)}; all are listed in split.json")
     duplicates = manifest.duplicates
     if duplicates["groups"]:
         say(f"Identical: {duplicates['pictures']} pictures in {duplicates['groups']} groups, each kept within one part")

@@ -69,7 +69,7 @@ def check_data_folder(
     for part in parts:
         folder = data_dir / part
         if not folder.is_dir():
-            raise UserError(f"{data_dir} has no folder {part}; {HOW_TO_SPLIT}")
+            raise UserError(f"{data_dir} has no folder {part}; {HOW_TO_SPLIT} (with a share for {part} in --ratios)")
         names = list_classes(folder)
         if not expected:
             expected, source = names, str(folder)

@@ -27,7 +27,9 @@ def test_many_members_are_all_unpacked(tmp_path):
     assert files_below(tmp_path / "out") == members
 
 
-@pytest.mark.parametrize("name", ["../evil.png", "a/../../evil.png", "/evil.png", "..\\evil.png", "C:\\evil.png"])
+@pytest.mark.parametrize(
+    "name", ["../evil.png", "a/../../evil.png", "/evil.png", "..\\evil.png", "C:\\evil.png", "C:evil.png"]
+)
 @pytest.mark.parametrize("make", [zip_of, tar_of])
 def test_members_that_leave_the_folder_are_refused(tmp_path, name, make):
     archive = make(tmp_path / "a", {"cat/a.png": encode(1), name: encode(2)})
@@ -42,6 +44,57 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path, kind):
     special.type, special.linkname = kind, "/etc/passwd"
     with pytest.raises(UserError, match="link or device"):
         unpack(tar_of(tmp_path / "a.tar", MEMBERS, "w", special), tmp_path / "out", is_picture_name)
+
+
+def hard_link(name, target):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.LNKTYPE, target
+    return info
+
+
+def test_a_hard_link_to_an_earlier_member_becomes_a_copy(tmp_path, monkeypatch):
+    archive = tar_of(tmp_path / "a.tar", MEMBERS, "w", hard_link("set/cat/x.png", "set/cat/a.png"))
+    unpack(archive, tmp_path / "out", is_picture_name)
+    assert files_below(tmp_path / "out") == MEMBERS | {"set/cat/x.png": MEMBERS["set/cat/a.png"]}
+    assert not (tmp_path / "out" / "set" / "cat" / "x.png").samefile(tmp_path / "out" / "set" / "cat" / "a.png")
+    # copies count against the bound as well
+    many = tar_of(tmp_path / "b.tar", {"a.png": bytes(900_000)}, "w", hard_link("b.png", "a.png"))
+    monkeypatch.setattr(archives, "ALWAYS_ALLOWED_BYTES", 1_000_000)
+    monkeypatch.setattr(archives, "MAX_RATIO", 1)
+    with pytest.raises(UserError, match="unpacks to more than"):
+        unpack(many, tmp_path / "out2", is_picture_name)
+
+
+@pytest.mark.parametrize("target", ["../victim.png", "set/notes.txt", "set/cat/y.png"])
+def test_a_hard_link_to_anything_else_is_refused(tmp_path, target):
+    (tmp_path / "victim.png").write_bytes(b"x")
+    archive = tar_of(tmp_path / "a.tar", MEMBERS | {"set/notes.txt": b""}, "w", hard_link("set/cat/x.png", target))
+    with pytest.raises(UserError, match="link or device"):
+        unpack(archive, tmp_path / "out", is_picture_name)
+    # where it is no picture's name, it does not matter
+    archive = tar_of(tmp_path / "b.tar", MEMBERS, "w", hard_link("set/more.txt", target))
+    assert unpack(archive, tmp_path / "out2", is_picture_name) == 1
+
+
+def test_a_sparse_member_is_refused(tmp_path):
+    """Its zeros are not in the archive, so that no bound on what is read would stop them."""
+    sparse = tarfile.TarInfo("cat/x.png")
+    sparse.pax_headers = {"GNU.sparse.map": "0,0", "GNU.sparse.size": str(3 * 2**30)}
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(sparse)
+    with pytest.raises(UserError, match="sparse"):
+        unpack(tmp_path / "a.tar", tmp_path / "out", is_picture_name)
+    assert files_below(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("error", [OSError(22, "Invalid argument"), IndexError("index"), ValueError("x")])
+def test_whatever_damage_makes_the_library_raise_is_one_sentence(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(archives, "_zip_members", fail)
+    with pytest.raises(UserError, match="damaged"):
+        unpack(zip_of(tmp_path / "a.zip", MEMBERS), tmp_path / "out", is_picture_name)
 
 
 def test_a_link_in_a_zip_is_refused(tmp_path):

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from src.datasets import shapes
+from src.datasets import shapes, threads
 from src.datasets.shapes import CLASS_NAMES, DEFAULT_SIZE, draw_picture, draw_shapes
 from src.errors import UserError
 from src.imaging import read_image
@@ -147,6 +147,14 @@ def test_files_depend_on_seed_class_and_index_alone(tmp_path):
     assert len(set(pictures.values())) == len(pictures)
 
 
+def test_the_number_of_threads_changes_nothing(tmp_path, monkeypatch):
+    for workers in (1, 5):
+        monkeypatch.setattr(threads, "WORKERS", workers)
+        draw_shapes(tmp_path / f"p{workers}", tmp_path / f"m{workers}", images_per_class=2, size=64)
+    assert files_under(tmp_path / "p1") == files_under(tmp_path / "p5")
+    assert files_under(tmp_path / "m1") == files_under(tmp_path / "m5")
+
+
 def test_files_hold_what_is_drawn_in_memory(tmp_path):
     draw_shapes(tmp_path / "p", tmp_path / "m", images_per_class=1, size=64, seed=4)
     for k, name in enumerate(CLASS_NAMES):
@@ -166,6 +174,8 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
         draw_picture("unicorn", 64, random_generator(0))
     with pytest.raises(UserError, match="size must be at least"):
         draw_picture("star", 8, random_generator(0))
+    with pytest.raises(UserError, match="at most 1024"):
+        draw_picture("star", 60_000, random_generator(0))
 
 
 def test_a_missing_texture_is_named(monkeypatch):

@@ -59,6 +59,69 @@ def test_train_may_be_a_class(tmp_path):
     assert listing.class_names == ["bus", "train"] and listing.parts == ()
 
 
+@pytest.mark.parametrize(
+    "names, parts",
+    [
+        (("train", "val", "test"), ("train", "val", "test")),
+        (("Training", "Testing"), ("train", "test")),
+        (("train", "dev"), ("train", "val")),
+    ],
+)
+@pytest.mark.parametrize("other", [None, "labels", "nested"])
+def test_a_split_source_is_one_whatever_lies_beside_it(tmp_path, capsys, names, parts, other):
+    for name in names:
+        class_folders(tmp_path / name, {"cat": 1, "dog": 1})
+    if other == "labels":
+        (tmp_path / other).mkdir()
+        (tmp_path / other / "train.txt").write_text("x")
+    elif other:  # as in the archive of chest X-rays: the same once more
+        for name in names:
+            class_folders(tmp_path / other / name, {"cat": 1, "dog": 1})
+    listing = read_folder(tmp_path)
+    assert listing.class_names == ["cat", "dog"] and listing.parts == parts
+    assert len(listing.pictures) == 2 * len(parts)
+    assert other is None or f"left out: {other}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [("val", "test"), ("fold1", "fold2"), ("train", "rest")])
+def test_folders_that_hold_the_same_folders_are_no_classes(tmp_path, names):
+    for name in names:
+        class_folders(tmp_path / name, {"cat": 1, "dog": 1})
+    with pytest.raises(UserError, match="both hold the folders cat, dog"):
+        read_folder(tmp_path)
+
+
+def test_a_train_folder_that_may_be_either_is_refused(tmp_path):
+    class_folders(tmp_path / "train", {"cat": 1, "dog": 1})
+    write(tmp_path / "test1" / "1.png", 5)
+    with pytest.raises(UserError, match="is train a class, or are its folders .cat, dog. the classes"):
+        read_folder(tmp_path)
+    assert read_folder(tmp_path / "train").class_names == ["cat", "dog"]
+
+
+def test_stray_folders_in_a_flat_one_are_no_classes(tmp_path):
+    for i in range(6):
+        write(tmp_path / f"{'cat' if i % 2 else 'dog'}.{i}.png", i)
+    for name in ("more", "thumbs"):
+        write(tmp_path / name / "x.png", 50)
+    (tmp_path / "more" / "notes.txt").write_text("x")
+    listing = read_folder(tmp_path)
+    assert listing.class_names == ["cat", "dog"] and len(listing.pictures) == 6 and listing.ignored == 1
+    assert [path for path, _ in listing.set_aside] == ["more/x.png", "thumbs/x.png"]
+    for i in range(6):
+        write(tmp_path / "thumbs" / f"{i}.png", i)
+    with pytest.raises(UserError, match="not clear which are the classes"):
+        read_folder(tmp_path)
+
+
+def test_a_linked_folder_in_a_class_is_set_aside(tmp_path):
+    class_folders(tmp_path / "source", {"cat": 1, "dog": 1})
+    class_folders(tmp_path / "elsewhere", {"more": 1})
+    (tmp_path / "source" / "cat" / "more").symlink_to(tmp_path / "elsewhere" / "more")
+    listing = read_folder(tmp_path / "source")
+    assert len(listing.pictures) == 2 and listing.set_aside == [("cat/more", "a link to a folder, not entered")]
+
+
 def test_the_folder_that_kaggle_ships_beside_train_is_left_out(tmp_path, capsys):
     write(tmp_path / "train" / "cat.0.png", 1)
     write(tmp_path / "train" / "dog.0.png", 2)

@@ -6,25 +6,12 @@ from pathlib import Path
 import cv2
 import pytest
 
-from src.datasets import placing, split
+from src.datasets import placing, split, swapping
 from src.datasets.manifest import load_manifest, mask_path
 from src.datasets.split import split_dataset
 from src.datasets.split_settings import SplitSettings
 from src.errors import UserError
 from tests.datasets.pictures import class_folders, files_below, tar_of, write, zip_of
-
-
-@pytest.fixture
-def source(tmp_path):
-    return class_folders(tmp_path / "source", {"cat": 20, "dog": 10})
-
-
-@pytest.fixture
-def run(tmp_path, source):
-    def run(**changes):
-        return split_dataset(SplitSettings(**{"source": str(source), "output": str(tmp_path / "data")} | changes))
-
-    return run
 
 
 def leftovers(tmp_path):
@@ -159,6 +146,13 @@ def test_names_that_clash_are_kept_apart(run, source, tmp_path):
     assert manifest.files == run(ratios=(1.0, 0.0, 0.0), output=str(tmp_path / "again")).files
 
 
+def test_long_names_that_clash_are_shortened(run, source):
+    for name in ("n" * 251 + ".png", "я" * 125 + "c.png"):
+        for i, folder in enumerate(("a", "b")):
+            write(source / "cat" / folder / name, 6000 + 100 * i + len(name))
+    assert sum(n["cat"] for n in run().counts.values()) == 24
+
+
 def test_odd_names_survive(run, tmp_path):
     odd = os.fsdecode(b"k\xff tz")
     manifest = run(source=str(class_folders(tmp_path / "odd", {odd: 4, "Кошка 猫": 4})))
@@ -236,7 +230,7 @@ def test_a_failure_anywhere_loses_nothing(run, tmp_path, monkeypatch, where, err
             raise error
         real_rename(*values)
 
-    module = {"save_manifest": placing, "rename": placing.os}.get(where, split)
+    module = {"save_manifest": swapping, "rename": swapping.os}.get(where, split)
     monkeypatch.setattr(module, where, fail)
     with pytest.raises(type(error) if isinstance(error, OSError) else error):
         run(seed=1, force=True)
@@ -332,8 +326,12 @@ def test_malformed_manifests_are_refused(run, tmp_path):
         with pytest.raises(UserError, match="split anew"):
             load_manifest(path.parent)
     path.write_text("{")
-    with pytest.raises(UserError, match="not valid JSON"):
+    with pytest.raises(UserError, match=f"not valid JSON.*move {path.parent} away and split anew"):
         load_manifest(path.parent)
+    with pytest.raises(UserError, match="split anew"):
+        run(force=True)
+    path.parent.rename(tmp_path / "away")
+    run()
 
 
 # ------------------------------------------------------------------------------------------- shapes, masks, reality

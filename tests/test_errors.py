@@ -1,0 +1,70 @@
+"""A command's end: what the user reads on stderr, the exit code, and the signals that stop it."""
+
+import errno
+import io
+import os
+import signal
+import sys
+
+import pytest
+
+from src.errors import command, describe_os_error
+from src.progress import track
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.ELOOP, errno.EIO, errno.EINVAL, errno.EMFILE, errno.ENOSPC])
+def test_the_disks_errors_are_one_sentence(capsys, number):
+    @command
+    def main(argv=None):
+        raise OSError(number, os.strerror(number), "place")
+
+    assert main() == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_full_disk_does_not_blame_the_file_that_was_copied():
+    assert "source.jpg" not in describe_os_error(OSError(errno.ENOSPC, "No space left on device", "source.jpg"))
+    assert "source.jpg" in describe_os_error(OSError(errno.EACCES, "Permission denied", "source.jpg"))
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_signals_stop_as_ctrl_c_does(capsys, name):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    cleaned = []
+
+    @command
+    def main(argv=None):
+        try:
+            signal.raise_signal(number)
+        finally:
+            cleaned.append(True)
+
+    assert main() == 130 and cleaned and "Stopped" in capsys.readouterr().err
+    assert signal.getsignal(number) == before
+
+
+def test_what_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert command(lambda argv=None: signal.raise_signal(signal.SIGHUP))() == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_name_that_the_terminal_cannot_show_is_no_error(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert command(lambda argv=None: print("Кошка"))() == 0
+    assert stream.buffer.getvalue().startswith(b"\\u041a")
+
+
+def test_progress_in_a_log_is_whole_lines(capsys):
+    with track(total=100, what="Reading pictures") as progress:
+        for _ in range(3):
+            progress.update(10)
+            progress.refresh()  # as happens by itself every ten seconds
+    print("error: x", file=sys.stderr)
+    lines = capsys.readouterr().err.split("\n")
+    assert [line[:21] for line in lines] == [f"Reading pictures:  {n}" for n in (10, 20, 30)] + ["error: x", ""]
+    assert "\r" not in "".join(lines)
