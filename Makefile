@@ -18,6 +18,8 @@ $(READY): requirements.txt requirements-dev.txt
 demo: $(READY)
 	@if [ -f data/split.json ] && ! grep -q '"source": "shapes"' data/split.json; then \
 		echo "error: data/ holds a split of your own pictures, which the demo would replace; move it away first" >&2; exit 2; fi
+	@for model in baseline transfer; do if [ -f models/$$model/bundle.json ] && ! grep -q '"wheel"' models/$$model/bundle.json; then \
+		echo "error: models/$$model is of your own pictures, and the demo would replace it; move it away first" >&2; exit 2; fi; done
 	$(RUN) split_dataset.py --source shapes --force
 	$(RUN) -m src.data_loader
 	$(RUN) -m src.baseline_cnn --image-size 64 --epochs 8
@@ -28,7 +30,7 @@ demo: $(READY)
 	$(RUN) -m src.gradcam --model imagenet --image $$($(RUN) -m src.datasets.samples)
 	@echo
 	@echo "Done. Look at: gradcam/gradcam_sample.png (why), gradcam/comparison.png and gradcam/confusion_matrix.png"
-	@echo "(how well), gradcam/imagenet/gradcam_samples.png (real photographs, 1,000 classes), models/ (the networks)."
+	@echo "(how well), gradcam/imagenet/pictures.png (real photographs, 1,000 classes), models/ (the networks)."
 
 test: $(READY)
 	$(RUN) -m pytest -q -m "not slow"

@@ -35,7 +35,7 @@ except ImportError as error:  # pragma: no cover - depends on the machine's syst
 
 # What is looked for when a folder is read. OpenCV decides by content, not by suffix.
 PICTURE_SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".jp2", ".avif",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".jp2", ".avif",
     ".ppm", ".pgm", ".pbm", ".pnm",
 )  # fmt: skip
 

@@ -3,10 +3,11 @@
 ``python -m src.datasets.samples`` prints their paths (the cat, the coffee, the motorcycle, the flower).
 """
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from src.errors import UserError
+from src.errors import UserError, command
 
 _SAMPLES = (
     ("skimage", "data/chelsea.png"),
@@ -28,5 +29,10 @@ def sample_photographs() -> list[Path]:
     return paths
 
 
-if __name__ == "__main__":
+@command
+def main(argv=None) -> None:
     print(*sample_photographs(), sep="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
