@@ -36,7 +36,7 @@ test: $(READY)
 	$(RUN) -m pytest -q -m "not slow"
 
 test-quick: $(READY)
-	$(RUN) -m pytest -q -m "not slow and not commands"
+	$(RUN) -m pytest -q -m "not slow and not commands and not large"
 
 test-slow: $(READY)
 	$(RUN) -m pytest -q -m slow

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,14 @@ import pytest
 from src.imaging import write_image
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True, scope="session")
+def usual_signals():
+    """As on a terminal, also under ``nohup`` or ``&``, which hand down signals that are ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in {"SIGTERM", "SIGHUP"} & {number.name for number in signal.Signals}:
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 def write_data_folder(folder: Path, counts: dict[str, int], class_names=("dark", "light"), size: int = 24) -> Path:

@@ -59,7 +59,7 @@ def test_random_generator_is_a_function_of_its_key():
     ("error", "code", "words"),
     [
         (UserError("give another\n path"), 2, "error: give another path\n"),
-        (OSError(errno.ENOSPC, "No space left on device", "out.png"), 2, "error: out.png: the disk is full"),
+        (OSError(errno.ENOSPC, "No space left on device", "in.png"), 2, "error: the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "out.png"), 2, "error: out.png: permission denied"),
         (KeyboardInterrupt(), 130, "Stopped."),
     ],

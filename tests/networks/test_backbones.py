@@ -70,6 +70,7 @@ def test_resnet50_unfreezes_the_last_ten_layers_as_s1_does(built):
     assert BACKBONES["resnet50"].block_start(model, "7") == start  # inside the block: down to its first layer
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", ["resnet50", "efficientnet_lite0"])
 def test_weights_from_a_file(name, built, tmp_path):
     model = built(name)
@@ -89,6 +90,7 @@ def _plain_resnet50():
     return keras.applications.ResNet50(weights=None, include_top=False, input_shape=(64, 64, 3))
 
 
+@pytest.mark.large
 def test_weights_that_do_not_fit_leave_the_model_as_it_was(built, tmp_path):
     model = built("efficientnet_lite0")
     before = model.get_weights()
@@ -135,6 +137,7 @@ def server(tmp_path, monkeypatch):
     server.server.shutdown()
 
 
+@pytest.mark.large
 def test_imagenet_weights_are_downloaded_once_and_answer_as_keras_own(server, monkeypatch):
     """EfficientNetB0: the one whose graph Keras changes when it is built with weights="imagenet"."""
     from keras.src.applications import efficientnet
@@ -183,6 +186,7 @@ def test_no_network_is_one_sentence_and_asked_once(monkeypatch, tmp_path):
     assert len(asked) == 1
 
 
+@pytest.mark.large
 def test_auto_goes_on_where_the_weights_cannot_be_had_after_all(monkeypatch, tmp_path, capsys):
     """The host answers, but the download fails; or the file in the cache is damaged."""
     monkeypatch.setattr(weights_module, "_host_answers", True)
@@ -199,6 +203,7 @@ def test_auto_goes_on_where_the_weights_cannot_be_had_after_all(monkeypatch, tmp
         build_chosen_model("resnet50", 2, 64, "imagenet", seed=1)
 
 
+@pytest.mark.large
 def test_efficientnet_b0_files_of_ours_load_as_they_are(built, tmp_path):
     model = built("efficientnet_b0")
     (norm,) = [layer for layer in model.layers if isinstance(layer, keras.layers.Normalization)]
