@@ -16,7 +16,7 @@ $(READY): requirements.txt requirements-dev.txt
 	touch $(READY)
 
 demo: $(READY)
-	@if [ -f data/split.json ] && ! grep -q '"source": "shapes"' data/split.json; then \
+	@if [ -f data/split.json ] && ! { grep -q '"source": "shapes"' data/split.json && grep -q '"masks": true' data/split.json; }; then \
 		echo "error: data/ holds a split of your own pictures, which the demo would replace; move it away first" >&2; exit 2; fi
 	@for model in baseline transfer; do if [ -f models/$$model/bundle.json ] && ! grep -q '"wheel"' models/$$model/bundle.json; then \
 		echo "error: models/$$model is of your own pictures, and the demo would replace it; move it away first" >&2; exit 2; fi; done
@@ -27,7 +27,7 @@ demo: $(READY)
 	$(RUN) -m src.evaluate
 	$(RUN) -m src.gradcam
 	$(RUN) -m src.predict "$$(ls data/test/*/*.png | head -n 1)"
-	$(RUN) -m src.gradcam --model imagenet --image $$($(RUN) -m src.datasets.samples)
+	$(RUN) -m src.datasets.samples | tr '\n' '\0' | xargs -0 $(RUN) -m src.gradcam --model imagenet --image
 	@echo
 	@echo "Done. Look at: gradcam/gradcam_sample.png (why), gradcam/comparison.png and gradcam/confusion_matrix.png"
 	@echo "(how well), gradcam/imagenet/pictures.png (real photographs, 1,000 classes), models/ (the networks)."

@@ -1,10 +1,10 @@
 """Split pictures into data/{train,val,test}/<class>/, from a folder, an archive or a named data set."""
 
-import json
 import sys
 
 from src.datasets.split_settings import SplitSettings
 from src.errors import command
+from src.files import format_json
 from src.settings import add_options, create_parser, read_options
 
 EXAMPLES = """\
@@ -32,7 +32,7 @@ def main(argv=None):
 
 def to_json(manifest, output: str) -> str:
     """The result on one line."""
-    return json.dumps(
+    return format_json(
         {
             "output": output,
             "class_names": manifest.class_names,

@@ -21,10 +21,10 @@ import keras
 import numpy as np
 
 from src.datasets.manifest import load_manifest
-from src.errors import UserError
+from src.errors import ModelError, UserError
 from src.files import atomic_folder, read_json, sha256_file, write_csv, write_json
 from src.imaging import INTERPOLATIONS, load_image
-from src.model_choice import BUNDLE_FILE, PLAIN_SUFFIXES, list_bundles
+from src.model_choice import BUNDLE_FILE, PLAIN_SUFFIXES, list_bundles, model_name
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
 from src.networks.preprocessing import MODES, preprocess_arrays
 from src.plotting import plot_training_curves
@@ -67,11 +67,11 @@ class Bundle:
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Probabilities float32 (N, C) of one batch of inputs; one sigmoid unit becomes two columns.
 
-        Raises ``UserError`` where the model answers with what is no number.
+        Raises ``ModelError`` where the model answers with what is no number.
         """
         outputs = np.asarray(self.model.predict_on_batch(inputs), np.float32)
         if not np.isfinite(outputs).all():
-            raise UserError(f"the model {self.name} answers with NaN or infinity; train it anew at a smaller rate")
+            raise ModelError(f"the model {self.name} answers with NaN or infinity; train it anew at a smaller rate")
         return to_probabilities(outputs, self.model)
 
 
@@ -258,7 +258,7 @@ def _load_folder(path: Path) -> Bundle:
     model = _load_keras(path / MODEL_FILE)
     if model.output_shape[-1] != len(bundle["class_names"]):
         raise UserError(f"{path}: {model.output_shape[-1]} outputs but {len(bundle['class_names'])} class names")
-    return Bundle(name=path.resolve().name, model=model, info=info, **bundle)
+    return Bundle(name=model_name(path), model=model, info=info, **bundle)
 
 
 def _load_plain(path: Path, class_names: list[str] | None, preprocessing: str | None) -> Bundle:
@@ -282,7 +282,7 @@ def _load_plain(path: Path, class_names: list[str] | None, preprocessing: str | 
     if len(shape) != 4 or shape[-1] != 3:
         raise UserError(f"{path} takes inputs of shape {shape}; pictures in RGB (None, height, width, 3) are needed")
     size = (shape[1] or 224, shape[2] or 224)
-    return Bundle(path.stem, model, tuple(class_names), size, "bilinear", preprocessing=preprocessing)
+    return Bundle(model_name(path), model, tuple(class_names), size, "bilinear", preprocessing=preprocessing)
 
 
 def _load_keras(path: Path) -> keras.Model:

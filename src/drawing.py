@@ -6,6 +6,7 @@ is no figure to close, no window system to ask, and nothing of the caller's own 
 
 import contextlib
 import math
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,30 +15,21 @@ import cv2
 import matplotlib
 import numpy as np
 from matplotlib import font_manager
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from src.files import atomic_file
 
 DPI = 100
-BLUE, ORANGE, GREEN, RED, GRAY = (
-    "#0072B2",
-    "#E69F00",
-    "#00805F",
-    "#C0392B",
-    "#6B6B6B",
-)  # told apart by colour-blind eyes
-COLORMAPS = ("inferno", "viridis", "magma", "turbo", "jet")  # the first three are perceptually uniform
+# Told apart by colour-blind eyes.
+BLUE, ORANGE, GREEN, RED, GRAY = "#0072B2", "#E69F00", "#00805F", "#C0392B", "#6B6B6B"
 NO_EVIDENCE = "no positive evidence"
 
-_CELL, _GAP, _LINE = (
-    224,
-    14,
-    19,
-)  # pixels of a contact sheet: a picture's longer side, the space between, a line of text
-
-_STRIP, _TRACK, _FILLED = 9, 225, (40, 60, 90)  # the bar of strength: height in pixels, colours
+# Pixels of a contact sheet: a picture's longer side, the narrowest column, the space between, a line of text.
+_CELL, _NARROWEST, _GAP, _LINE = 224, 170, 14, 19
+# The bar of strength: height in pixels, gray level behind, colour.
+_STRIP, _TRACK, _FILLED = 9, 225, (40, 60, 90)
 
 
 # ---------------------------------------------------------------------------------------------------- heatmaps
@@ -127,27 +119,30 @@ def draw_contact_sheet(
             f"expected as many captions as pictures, at least one. Received: {len(images)}, {len(captions)}"
         )
     tiles = [_fit(image, cell) if cell else image for image in images]
-    cell_width = max(max(tile.shape[1] for tile in tiles), 100)
+    cell_width = max(_NARROWEST, *(tile.shape[1] for tile in tiles))
     columns = min(columns, len(tiles))
     rows = math.ceil(len(tiles) / columns)
     text_height = _LINE * max(caption.count("\n") + 1 for caption in captions) + _GAP
     row_heights = [
         text_height + max(tile.shape[0] for tile in tiles[row * columns : (row + 1) * columns]) for row in range(rows)
     ]
-    title_lines = title.count("\n") + 1 if title else 0
-    top = _GAP + round(title_lines * _LINE * 1.15) + (_GAP // 2 if title else 0)
     bar = 110 if scale else 0
-    width, height = _GAP + columns * (cell_width + _GAP) + bar, top + sum(row_heights)
+    width = _GAP + columns * (cell_width + _GAP) + bar
+    characters = int((width - 2 * _GAP) / 8.3)  # of the bold font, on average
+    title = "\n".join(part for line in title.splitlines() for part in textwrap.wrap(line, characters))
+    top = _GAP + (round((title.count("\n") + 1) * _LINE * 1.15) + _GAP // 2 if title else 0)
+    height = top + sum(row_heights)
     colors = caption_colors or ["black"] * len(tiles)
     with open_figure(path, width, height, layout=None) as figure:
+        renderer = FigureCanvasAgg(figure).get_renderer()
         if title:
-            text = _fit_lines(figure, title, width - 2 * _GAP, size=10.5, weight="bold")
+            text = _fit_lines(renderer, title, width - 2 * _GAP, size=10.5, weight="bold")
             figure.text(_GAP / width, 1 - _GAP / height, text, fontsize=10.5, weight="bold", va="top", linespacing=1.35)
         for index, (tile, caption, color) in enumerate(zip(tiles, captions, colors)):
             row, column = divmod(index, columns)
             left, upper = _GAP + column * (cell_width + _GAP), top + sum(row_heights[:row])
             figure.figimage(tile, left + (cell_width - tile.shape[1]) // 2, height - upper - tile.shape[0])
-            text = _fit_lines(figure, caption, cell_width, size=9)
+            text = _fit_lines(renderer, caption, cell_width, size=9)
             place = ((left + cell_width / 2) / width, 1 - (upper + tile.shape[0] + 4) / height)
             figure.text(*place, text, fontsize=9, color=color, ha="center", va="top", linespacing=1.25)
         if scale:
@@ -156,9 +151,8 @@ def draw_contact_sheet(
             _draw_scale(figure, area, *scale)
 
 
-def _fit_lines(figure: Figure, text: str, width: float, size: float, weight: str = "normal") -> str:
+def _fit_lines(renderer: RendererAgg, text: str, width: float, size: float, weight: str = "normal") -> str:
     """Lines of text, each cut with "…" to ``width`` pixels at a font of ``size`` points."""
-    renderer = FigureCanvasAgg(figure).get_renderer()
     font = font_manager.FontProperties(size=size, weight=weight)
 
     def fit(line: str) -> str:

@@ -41,6 +41,10 @@ class UserError(Exception):
     """Something that the user can put right. The message says what was met and what to do."""
 
 
+class ModelError(UserError):
+    """A model that is of no use, where another may be."""
+
+
 def explain_os_error(error: OSError) -> str:
     """What an operating system's error means and what to do, without the path."""
     return _DISK_ERRORS.get(error.errno, error.strerror or str(error))

@@ -4,12 +4,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from src.errors import UserError, command
+from src.errors import ModelError, UserError, command
 from src.files import atomic_file, format_json
 from src.loading.folder import check_data_folder
-from src.model_choice import add_model_arguments, describe_mismatch, list_bundles
+from src.model_choice import add_model_arguments, check_model_arguments, describe_mismatch, list_bundles
 from src.progress import say, track
-from src.settings import create_parser, positive_int, quiet_tensorflow
+from src.settings import create_parser, positive_int, quiet_tensorflow, seed_int
 
 EXAMPLES = """  python -m src.evaluate                                every bundle in models/ that knows these classes
   python -m src.evaluate --model transfer --json
@@ -58,7 +58,6 @@ def _load_fitting(arguments, class_names: list[str]):
     names = arguments.model or list_bundles(arguments.models_dir)
     if not names:
         raise UserError(f"there is no model in {arguments.models_dir}; train one with: python -m src.transfer_model")
-    taken: set[str] = set()
     for name in names:
         try:
             bundle = load_bundle(
@@ -72,15 +71,7 @@ def _load_fitting(arguments, class_names: list[str]):
                 raise
             say(f"Skipped: {error}.")
             continue
-        if bundle.name in taken:
-            raise UserError(f"two of the models are called {bundle.name}; evaluate them one after the other")
-        taken.add(bundle.name)
         yield bundle
-    if not taken:
-        raise UserError(
-            f"no model in {arguments.models_dir} knows the classes of {arguments.data}, or it is damaged; train one "
-            "with: python -m src.transfer_model"
-        )
 
 
 @command
@@ -90,36 +81,49 @@ def main(argv=None) -> None:
     add_model_arguments(parser, several=True)
     parser.add_argument("--output", default="gradcam", help="folder that pictures and tables are written into")
     parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
-    parser.add_argument("--seed", type=int, default=42, help="accepted as everywhere; nothing here is drawn at random")
+    parser.add_argument("--seed", type=seed_int, default=42, help="as everywhere; nothing here is drawn at random")
     parser.add_argument("--json", action="store_true", help="print the metrics as one JSON line")
     arguments = parser.parse_args(argv)
+    check_model_arguments(arguments)
     class_names, _ = check_data_folder(arguments.data, parts=("test",))
     quiet_tensorflow()
     from src.evaluation.artefacts import format_report, save_comparison
 
     output, evaluations = Path(arguments.output), {}
     for bundle in _load_fitting(arguments, class_names):
-        result = evaluations[bundle.name] = evaluate_bundle(bundle, arguments.data, output, arguments.batch_size)
+        try:
+            result = evaluate_bundle(bundle, arguments.data, output, arguments.batch_size)
+        except ModelError as error:
+            if arguments.model:
+                raise
+            say(f"Skipped: {error}.")
+            continue
+        evaluations[bundle.name] = result
         print(format_report(bundle.name, result), file=sys.stderr if arguments.json else sys.stdout)
         if result.collapsed_class:
             say(
                 f"WARNING: {bundle.name} gives nearly all pictures the class {result.collapsed_class}. "
                 "It has learnt next to nothing: train longer, or look at the data."
             )
-    if not arguments.model or len(evaluations) > 1:  # one model by name leaves the comparison of all as it is
+    if not evaluations:
+        raise UserError(
+            f"no model in {arguments.models_dir} knows the classes of {arguments.data}, or it is damaged; train one "
+            "with: python -m src.transfer_model"
+        )
+    compared = not arguments.model or len(evaluations) > 1  # one model by name leaves the comparison of all as it is
+    if compared:
         save_comparison(output, evaluations)
-    # Where S1's users look: the transfer model's matrix, which another model's must not replace.
-    chosen = "transfer" if "transfer" in list_bundles(arguments.models_dir) else list(evaluations)[-1]
+    # Where S1's users look: the transfer model's matrix, which another by name must not replace.
+    others = list_bundles(arguments.models_dir) if arguments.model else ()
+    chosen = "transfer" if "transfer" in {*evaluations, *others} else list(evaluations)[-1]
     if chosen in evaluations:
         with atomic_file(output / "confusion_matrix.png") as temporary:
             shutil.copyfile(output / chosen / "confusion_matrix.png", temporary)
     if arguments.json:
         print(format_json({"models": {name: result.as_json() for name, result in evaluations.items()}}))
     else:
-        print(
-            f"Matrices, wrong pictures and tables: {output}/<model>/; all side by side: {output / 'comparison.png'}. "
-            "Next: python -m src.gradcam"
-        )
+        side_by_side = f"; all side by side: {output / 'comparison.png'}" if compared else ""
+        print(f"Matrices, wrong pictures and tables: {output}/<model>/{side_by_side}. Next: python -m src.gradcam")
 
 
 if __name__ == "__main__":

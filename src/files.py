@@ -49,7 +49,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     try:
         yield temporary
         os.chmod(temporary, 0o777 & ~_UMASK)
-        if path.exists():
+        if os.path.lexists(path):
             old.mkdir()
             os.rename(path, old / path.name)
         os.rename(temporary, path)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
 from src.files import atomic_file, format_json
 from src.loading.folder import check_data_folder, find_pictures, list_pictures
-from src.model_choice import add_model_arguments, choose_model, describe_mismatch
+from src.model_choice import add_model_arguments, check_model_arguments, choose_model, describe_mismatch
 from src.progress import say
-from src.settings import create_parser, positive_int, quiet_tensorflow
+from src.settings import COLORMAPS, create_parser, positive_int, quiet_tensorflow, seed_int
 
 if TYPE_CHECKING:
     from src.explainers.heatmap import make_gradcam_heatmap
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["main", "make_gradcam_heatmap"]
 
 METHOD = "gradcam"
-COLORMAPS = ("inferno", "viridis", "magma", "turbo", "jet")
 EXAMPLES = """  python -m src.gradcam                                     the test part by the model 'transfer'
   python -m src.gradcam --model transfer baseline --json    two models
   python -m src.gradcam --model imagenet --image photo.jpg  no data and no training needed
@@ -118,7 +117,7 @@ def _parse(argv: Sequence[str] | None):
     )
     parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
     parser.add_argument("--output", default="gradcam", help="folder that is written into")
-    parser.add_argument("--seed", type=int, default=42, help="chooses the pictures that are drawn")
+    parser.add_argument("--seed", type=seed_int, default=42, help="chooses the pictures that are drawn")
     parser.add_argument("--json", action="store_true", help="print one JSON line; several models as {'models': {...}}")
     return parser.parse_args(argv)
 
@@ -126,6 +125,7 @@ def _parse(argv: Sequence[str] | None):
 @command
 def main(argv=None) -> int:
     arguments = _parse(argv)
+    check_model_arguments(arguments)
     paths = find_pictures(arguments.image) if arguments.image else None
     class_names = check_data_folder(arguments.data, parts=("test",))[0] if paths is None else None
     names = arguments.model
@@ -143,8 +143,6 @@ def main(argv=None) -> int:
         bundle = load_bundle(
             name, arguments.models_dir, class_names=arguments.classes, preprocessing=arguments.preprocessing
         )
-        if bundle.name in records:
-            raise UserError(f"two of the models are called {bundle.name}; explain them one after the other")
         if class_names and sorted(class_names) != sorted(bundle.class_names):
             mismatch = describe_mismatch(bundle.name, bundle.class_names, arguments.data, class_names)
             raise UserError(f"{mismatch}; name another model (--model), or single pictures (--image)")

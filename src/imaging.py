@@ -5,17 +5,18 @@ Colour order is settled here, once: everything behind this module is RGB.
 
 import functools
 import io
+import itertools
 import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from src.errors import UserError, explain_os_error
 from src.files import atomic_file
+from src.threads import map_threads
 
 # A small file can unpack to an enormous picture: both limits are checked before decoding. OpenCV reads its own once,
 # when it is loaded.
@@ -260,32 +261,26 @@ def verify_image(path: str | os.PathLike) -> tuple[int, int]:
 
 
 def read_in_batches(
-    paths: Sequence[str], read: Callable[[str], np.ndarray], batch_size: int, workers: int = 2
+    paths: Sequence[str], read: Callable[[str], np.ndarray], batch_size: int
 ) -> Iterator[tuple[list[int], np.ndarray, list[ImageError]]]:
-    """Read many pictures of one size, batch by batch, by ``read`` in threads; the next batch is read meanwhile.
+    """Read many pictures of one size, batch by batch, by ``read`` in threads; they go on while a batch is worked on.
 
     Yields:
         The places in ``paths`` of those that could be read, their arrays (n, H, W, 3), and the errors of the others.
     """
 
-    def attempt(path: str):
+    def attempt(path: str) -> np.ndarray | ImageError:
         try:
             return read(path)
         except ImageError as error:
             return error
 
-    def submit(start: int) -> list[Future]:
-        return [pool.submit(attempt, path) for path in paths[start : start + batch_size]]
+    def gather(start: int, results: list) -> tuple[list[int], np.ndarray, list[ImageError]]:
+        failures = [result for result in results if isinstance(result, ImageError)]
+        good = [index for index, result in enumerate(results) if not isinstance(result, ImageError)]
+        images = np.stack([results[index] for index in good]) if good else np.empty((0, 0, 0, 3))
+        return [start + index for index in good], images, failures
 
-    with ThreadPoolExecutor(workers) as pool:
-        ahead = submit(0)
-        for start in range(0, len(paths), batch_size):
-            results = [future.result() for future in ahead]
-            ahead = submit(start + batch_size)
-            good = [index for index, result in enumerate(results) if not isinstance(result, ImageError)]
-            images = np.stack([results[index] for index in good]) if good else np.empty((0, 0, 0, 3))
-            yield (
-                [start + index for index in good],
-                images,
-                [result for result in results if isinstance(result, ImageError)],
-            )
+    results = map_threads(attempt, paths)
+    for start in range(0, len(paths), batch_size):
+        yield gather(start, list(itertools.islice(results, batch_size)))

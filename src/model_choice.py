@@ -38,7 +38,8 @@ def check_output(models_dir: str | Path, name: str) -> None:
     if name.endswith(PLAIN_SUFFIXES):
         raise UserError(f"--name {name} looks like a file; give a name without {Path(name).suffix}")
     target = Path(models_dir) / name
-    if target.exists() and not (target / BUNDLE_FILE).is_file() and (not target.is_dir() or any(target.iterdir())):
+    free = not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir()))
+    if not free and not (target / BUNDLE_FILE).is_file():
         raise UserError(f"{target} holds something else than a model; move it away, or choose another --name")
     existing = Path(models_dir)
     while not existing.exists():
@@ -47,6 +48,21 @@ def check_output(models_dir: str | Path, name: str) -> None:
         os.rmdir(tempfile.mkdtemp(dir=existing, prefix="."))
     except OSError as error:  # it names the probe, which the user has never heard of
         raise UserError(describe_os_error(OSError(error.errno, error.strerror, str(models_dir)))) from error
+
+
+def model_name(model: str | Path) -> str:
+    """What a model is called in folders and results: the name of its folder, or of its file without the suffix."""
+    path = Path(os.path.abspath(model))
+    return path.stem if path.suffix in PLAIN_SUFFIXES else path.name
+
+
+def check_model_arguments(arguments: argparse.Namespace) -> None:
+    """For commands of several models. Raises ``UserError`` for two of one name, or plain facts without a model."""
+    names = [model_name(model) for model in arguments.model or ()]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"two of the models are called {twice.pop()}; give them one after the other")
+    if (arguments.classes or arguments.preprocessing) and not names:
+        raise UserError("--classes and --preprocessing belong to a plain model file; name it with --model")
 
 
 def list_bundles(models_dir: str | Path = "models") -> list[str]:

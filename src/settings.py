@@ -18,6 +18,8 @@ import numpy as np
 from src.errors import UserError
 
 PARTS = ("train", "val", "test")  # of a data folder, in this order
+SPLIT_IN_PROGRESS = ".split-in-progress"  # hidden in a data folder while split_dataset.py works on it
+COLORMAPS = ("inferno", "viridis", "magma", "turbo", "jet")  # the first three are perceptually uniform
 # What networks/preprocessing.py can do, named here so that a parser need not load Keras.
 PREPROCESSING_MODES = ("none", "0-1", "tf", "caffe", "torch")
 
@@ -69,10 +71,12 @@ def load_settings(settings_class: type, values: dict):
     return settings_class(**values)
 
 
-def _number(kind: type, fits: Callable[[float], bool], meaning: str) -> Callable[[str], float]:
-    """A command-line type for numbers of one kind within bounds."""
+def _number(kind: type, fits: Callable[[float], bool], meaning: str, word: str | None = None) -> Callable:
+    """A command-line type for numbers of one kind within bounds, or for one ``word`` in their place."""
 
     def convert(text: str):
+        if text == word:
+            return text
         try:
             if fits(value := kind(text)):
                 return value
@@ -84,14 +88,11 @@ def _number(kind: type, fits: Callable[[float], bool], meaning: str) -> Callable
 
 
 positive_int = _number(int, lambda value: value >= 1, "a whole number of at least 1")
+auto_or_count = _number(int, lambda value: value >= 0, "'auto' or a whole number of at least 0", word="auto")
 natural_int = _number(int, lambda value: value >= 0, "a whole number of at least 0")
 seed_int = _number(int, lambda value: 0 <= value < 2**32, "a whole number from 0 to 4294967295")
 positive_float = _number(float, lambda value: 0 < value < math.inf, "a number greater than 0")
-
-
-def auto_or_count(text: str) -> str | int:
-    """Command-line type: ``auto`` or a whole number of at least 0."""
-    return text if text == "auto" else _number(int, lambda value: value >= 0, "'auto' or a whole number from 0")(text)
+natural_float = _number(float, lambda value: 0 <= value < math.inf, "a number of at least 0")
 
 
 def random_generator(seed: int, *key: int) -> np.random.Generator:

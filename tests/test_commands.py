@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from src.files import sha256_file
 from src.imaging import read_image, write_image
 from tests.conftest import ROOT, check_user_error, read_json_line, run_command, write_data_folder
 
@@ -104,6 +105,34 @@ def test_a_broken_bundle(workplace, tmp_path):
     check_user_error(result, "cut off or changed", "train the model anew")
     others = run_command("-m", "src.evaluate", "--models-dir", tmp_path / "models", "--json", cwd=folder)
     assert set(read_json_line(others)["models"]) == {"baseline"} and "Skipped: " in others.stderr
+
+
+def test_one_bundle_in_disorder_does_not_keep_the_others_from_being_evaluated(workplace, tmp_path):
+    """A link to a bundle is a name of its own; a model that answers NaN is named, by name it is an error."""
+    folder, _ = workplace
+    shutil.copytree(folder / "models", tmp_path / "models")
+    (tmp_path / "models" / "linked").symlink_to("baseline")
+    spoil = (
+        "import sys, keras, numpy as np\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])\n"
+        "model.save(sys.argv[1])\n"
+    )
+    path = tmp_path / "models" / "transfer" / "model.keras"
+    assert run_command("-c", spoil, path, cwd=folder).returncode == 0
+    description = path.with_name("bundle.json")
+    info = json.loads(description.read_text()) | {"sha256": {"model.keras": sha256_file(path)}}
+    description.write_text(json.dumps(info))
+    arguments = ("-m", "src.evaluate", "--models-dir", tmp_path / "models", "--output", tmp_path / "out", "--json")
+    result = run_command(*arguments, cwd=folder)
+    models = read_json_line(result)["models"]
+    assert set(models) == {"baseline", "linked"} and models["baseline"] == models["linked"]
+    assert "Skipped: the model transfer answers with NaN" in result.stderr
+    assert (tmp_path / "out" / "confusion_matrix.png").is_file()
+    check_user_error(run_command(*arguments, "--model", "transfer", cwd=folder), "answers with NaN")
+    twice = run_command(*arguments, "--model", "baseline", tmp_path / "models" / "baseline", cwd=folder)
+    check_user_error(twice, "two of the models are called baseline")
+    check_user_error(run_command(*arguments, "--classes", "a", "b", cwd=folder), "belong to a plain model file")
 
 
 TRAINERS = {

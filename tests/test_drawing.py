@@ -58,6 +58,19 @@ def test_explanation_has_three_panels(tmp_path, scale):
     assert black > 5000 and (yellow > 100 if scale else yellow == 0)
 
 
+def test_long_titles_wrap_and_captions_fit(tmp_path):
+    """Nothing is written past the right edge, nor by one caption into the next."""
+    narrow = _picture(60, 40)
+    drawing.draw_contact_sheet([narrow], ["x"], tmp_path / "short.png", title="word")
+    drawing.draw_contact_sheet([narrow], ["x"], tmp_path / "long.png", title="many words " * 9)
+    short, long = read_image(tmp_path / "short.png"), read_image(tmp_path / "long.png")
+    assert long.shape[0] > short.shape[0] + 40 and long.shape[1] == short.shape[1]
+    drawing.draw_contact_sheet([narrow] * 2, ["W" * 99] * 2, tmp_path / "two.png", columns=2)
+    ink = (read_image(tmp_path / "two.png")[80:] < 128).any(axis=(0, 2))
+    middle = len(ink) // 2
+    assert ink.any() and not ink[middle - 3 : middle + 3].any() and not ink[-4:].any()
+
+
 def test_training_curves(tmp_path):
     history = {"loss": [2.0, 1.0, 0.5], "val_loss": [2.1, 1.2, 0.9], "learning_rate": [1e-3, 1e-3, 1e-4]}
     plotting.plot_training_curves(history, tmp_path / "c.png", best_epoch=3, phase_boundary=2)

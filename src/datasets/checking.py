@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from src.datasets.assign import shuffle
 from src.datasets.sources import Picture
-from src.datasets.threads import map_threads
 from src.errors import explain_os_error
 from src.files import sha256_file
 from src.imaging import ImageError, verify_image
 from src.progress import track
+from src.threads import map_threads
 
 _Key = tuple[str, str | None]  # class and part
 

@@ -8,6 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from src.errors import UserError, command
+from src.settings import create_parser
+
+EXAMPLES = "  python -m src.datasets.samples"
 
 _SAMPLES = (
     ("skimage", "data/chelsea.png"),
@@ -31,6 +34,7 @@ def sample_photographs() -> list[Path]:
 
 @command
 def main(argv=None) -> None:
+    create_parser("Print the paths of the photographs that installed packages carry.", EXAMPLES).parse_args(argv)
     print(*sample_photographs(), sep="\n")
 
 

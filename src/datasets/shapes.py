@@ -14,11 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from src.datasets.threads import map_threads
 from src.errors import UserError
 from src.imaging import read_image, resize_image, write_image
 from src.progress import track
 from src.settings import random_generator
+from src.threads import map_threads
 
 CLASS_NAMES = ["flower", "ladder", "star", "wheel"]
 DEFAULT_IMAGES_PER_CLASS = 250

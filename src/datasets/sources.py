@@ -21,6 +21,8 @@ _PART_NAMES = {part: part for part in PARTS} | {
 # "cat.0", "dog_12", "big-cat (3)": the class is what stands before the number.
 _NUMBERED = re.compile(r"(?P<name>.+?)[._\- (]*\d+\)?")
 
+_CLEARLY_MORE = 10  # times as many pictures of one kind: those of the other are strays
+
 
 @dataclass(slots=True)
 class Picture:
@@ -76,9 +78,9 @@ def open_source(settings: SplitSettings, scratch: Path) -> Listing:
         return _draw(settings, scratch)
     path = expand_path(source)
     if path.is_dir():
-        return read_folder(path)
+        return read_folder(path, settings.classes)
     if path.exists():
-        return _open_archive(path, scratch)
+        return _open_archive(path, scratch, settings.classes)
     if source == SHAPES:
         return _draw(settings, scratch)
     if source in NAMES:
@@ -103,7 +105,7 @@ def _draw(settings: SplitSettings, scratch: Path) -> Listing:
     return listing
 
 
-def _open_archive(archive: Path, scratch: Path) -> Listing:
+def _open_archive(archive: Path, scratch: Path, class_names: Sequence[str] | None = None) -> Listing:
     from src.datasets.archives import unpack
     from src.datasets.cifar import find_cifar, is_cifar_name, write_cifar
 
@@ -114,20 +116,23 @@ def _open_archive(archive: Path, scratch: Path) -> Listing:
         write_cifar(names_file, unpacked)
     if not any(unpacked.iterdir()):
         raise UserError(f"{archive} holds no pictures (an archive within an archive must be unpacked by hand)")
-    listing = read_folder(unpacked)
+    listing = read_folder(unpacked, class_names)
     listing.ignored += ignored
     listing.temporary = True
     return listing
 
 
-def read_folder(root: Path) -> Listing:
+def read_folder(root: Path, class_names: Sequence[str] | None = None) -> Listing:
     """List a folder of class folders, a flat folder with names such as ``cat.0.jpg``, or one split into parts.
+
+    Args:
+        class_names: the classes that the user wants, which settles what could be read in two ways.
 
     Raises:
         UserError: none of these, or a class folder that holds no pictures.
     """
     listing = Listing(_step_in(root))
-    parts = _find_parts(listing.root)
+    parts = _find_parts(listing.root, class_names)
     for part, folder in parts.items():
         # Kaggle ships a test folder without classes, of no use here.
         if part != "train" and not _subfolders(folder) and not _classes_by_name(folder):
@@ -155,7 +160,7 @@ def _step_in(root: Path) -> Path:
         root = folders[0]
 
 
-def _find_parts(root: Path) -> dict[str, Path]:
+def _find_parts(root: Path, class_names: Sequence[str] | None = None) -> dict[str, Path]:
     """The folders of a source that is split already; empty where it is not.
 
     A folder ``train`` among others may also be a class (the vehicle). It is a part where its pictures' names tell
@@ -182,6 +187,10 @@ def _find_parts(root: Path) -> dict[str, Path]:
             say(f"{root}: taking {taken}; no part of a split and left out: {_names(others)}")
         if told or (within["train"] and not others):
             return {part: parts[part] for part in PARTS if part in parts}
+    if class_names and set(class_names) <= {folder.name for folder in folders}:
+        return {}
+    if parts and not others and "train" not in parts:
+        raise UserError(f"{root} has {_names(parts.values())} but no folder train; add one, or give one folder alone")
     _verify_are_classes(root, folders)
     if "train" in parts and len(within["train"]) >= 2 and not any(_top_pictures(parts["train"])):
         raise UserError(
@@ -204,7 +213,8 @@ def _verify_are_classes(root: Path, folders: Sequence[Path]) -> None:
                 raise UserError(
                     f"{root}: {first.name} and {second.name} both hold the folders {_names([other, name])}; if these "
                     f"are the classes, call the folders above them train, val and test, or give one alone; if "
-                    f"{first.name} and {second.name} are the classes, put their pictures straight into them"
+                    f"{first.name} and {second.name} are the classes, say so with --classes {first.name} {second.name} "
+                    "..."
                 )
 
 
@@ -230,9 +240,10 @@ def _is_flat(folder: Path) -> bool:
     if not names:
         return not _subfolders(folder)
     within = sum(_is_picture(path) for place in _subfolders(folder) for path in _walk(place)[0])
-    if not within or (len(names) >= 2 and sum(map(bool, map(_class_by_name, _top_pictures(folder)))) > within):
+    named = sum(map(bool, map(_class_by_name, _top_pictures(folder))))
+    if not within or (len(names) >= 2 and named >= _CLEARLY_MORE * within):
         return True
-    if len(names) < 2:
+    if len(names) < 2 or within >= _CLEARLY_MORE * named:
         return False
     raise UserError(
         f"{folder} holds pictures named as of the classes {_names(names, 4)} and also folders with pictures "

@@ -17,14 +17,13 @@ from pathlib import Path, PurePosixPath
 from src.datasets.manifest import FILE_NAME, MASKS, Manifest, load_manifest, save_manifest
 from src.errors import UserError, explain_os_error
 from src.progress import say
-from src.settings import PARTS
+from src.settings import PARTS, SPLIT_IN_PROGRESS
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-SCRATCH = ".split-in-progress"
 _LOCK = "lock"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}  # some network drives: then without
 # Comes with the project, or by itself: no content of a data folder.
@@ -55,8 +54,8 @@ def verify_output(output: Path, force: bool) -> Manifest | None:
 def _content(output: Path) -> Iterator[str]:
     for place, folders, names in os.walk(output):
         top = Path(place) == output
-        if top and SCRATCH in folders:
-            folders.remove(SCRATCH)
+        if top and SPLIT_IN_PROGRESS in folders:
+            folders.remove(SPLIT_IN_PROGRESS)
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         here = _NO_CONTENT if top else {".DS_Store", ".gitkeep"}
         yield from (name for name in [*names, *links] if name not in here)
@@ -92,7 +91,7 @@ def scratch_folder(output: Path) -> Iterator[Path]:
         )
         raise UserError(f"{where}; choose another --output")
     made = [folder for folder in (output, *output.parents) if not folder.exists()]
-    scratch = output / SCRATCH
+    scratch = output / SPLIT_IN_PROGRESS
     try:
         if scratch.is_symlink():
             raise UserError(f"{scratch} is a link; remove it")
@@ -112,8 +111,10 @@ def scratch_folder(output: Path) -> Iterator[Path]:
             finally:
                 _clear(scratch)
                 if os.listdir(scratch) == [_LOCK]:  # last, so that no other run begins before
-                    (scratch / _LOCK).unlink()
-                    scratch.rmdir()
+                    # Some network drives keep a file that is open; the next run removes the folder then.
+                    with contextlib.suppress(OSError):
+                        (scratch / _LOCK).unlink()
+                        scratch.rmdir()
     finally:
         for folder in made:
             with contextlib.suppress(OSError):  # not empty, or never made
@@ -209,8 +210,11 @@ def _clear(scratch: Path) -> None:
     if (scratch / FILE_NAME).exists():
         return
     for path in scratch.iterdir():
-        if path.name != _LOCK:
+        if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
+        elif path.name != _LOCK:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 @contextlib.contextmanager
@@ -219,12 +223,13 @@ def _uninterrupted() -> Iterator[None]:
     kept = {}
     if threading.current_thread() is threading.main_thread():  # others get no signals
         numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        kept = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+        # None: a handler that is not Python's, which could not be set again
+        kept = {n: signal.signal(n, signal.SIG_IGN) for n in numbers if signal.getsignal(n) is not None}
     try:
         yield
     finally:
         for number, handler in kept.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+            signal.signal(number, handler)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -1,8 +1,8 @@
 """What explained pictures leave to look at: single drawings and one contact sheet."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,7 @@ class Gallery:
 
     def draw_sheet(self, indices: Sequence[int], name: str = "gradcam_samples.png") -> Path:
         """Write a contact sheet of picture and overlay in pairs, wrong ones in red; returns its path."""
-        shown = _spread(indices, self.explained.labels)
+        shown = _spread(indices, self.explained.labels, self.explained.correct)
         heatmaps = self.explained.explanation.heatmaps
         reference = max(float(heatmaps[shown].max()), 0.0)
         judged = bool((self.explained.labels[shown] >= 0).all())  # pictures of unknown class are neither
@@ -120,21 +120,26 @@ class Gallery:
             "each map on its own scale; the bar below it: its largest value beside the largest here",
             caption_colors=[GREEN if self.explained.correct[i] else RED for i in shown] if judged else None,
             cell=None,
-            scale=(1.0, self.colormap, "share of the map's own largest value"),
+            scale=(1.0, self.colormap, "share of its largest value"),
         )
         return path
 
 
-def _spread(indices: Sequence[int], labels: np.ndarray, most: int = SHEET_PICTURES) -> list[int]:
-    """At most ``most`` of the samples, in their order: the first of every class, then the second, and so on.
+def _spread(indices: Sequence[int], labels: np.ndarray, correct: np.ndarray, most: int = SHEET_PICTURES) -> list[int]:
+    """At most ``most`` of the samples, in their order, by turns: of each class a wrong one, of each a right one ...
 
-    In each class the wrong ones come first, so they are the last to be left out.
+    Of more classes than ``most`` every k-th is taken.
     """
-    ranks, seen = [], Counter()
-    for position, index in enumerate(indices):
-        ranks.append((seen[labels[index]], position))
-        seen[labels[index]] += 1
-    return [indices[position] for position in sorted(position for _, position in sorted(ranks)[:most])]
+    turns: dict[int, list[int]] = {}
+    for label in dict.fromkeys(labels[list(indices)].tolist()):
+        of_class = [index for index in indices if labels[index] == label]
+        wrong, right = ([index for index in of_class if bool(correct[index]) is is_right] for is_right in (False, True))
+        turns[label] = [index for pair in zip_longest(wrong, right) for index in pair if index is not None]
+    classes = list(turns)
+    classes = [classes[i] for i in np.linspace(0, len(classes) - 1, min(len(classes), most)).astype(int)]
+    by_turns = [index for turn in zip_longest(*(turns[label] for label in classes)) for index in turn]
+    chosen = set([index for index in by_turns if index is not None][:most])
+    return [index for index in indices if index in chosen]
 
 
 def _file_name(text: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from src.errors import UserError
 from src.imaging import is_picture_name
-from src.settings import PARTS
+from src.settings import PARTS, SPLIT_IN_PROGRESS
 
 HOW_TO_SPLIT = "make it with: python split_dataset.py --source YOUR_FOLDER"
 
@@ -64,6 +64,8 @@ def check_data_folder(
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
         raise UserError(f"there is no data folder {data_dir}; {HOW_TO_SPLIT}")
+    if (data_dir / SPLIT_IN_PROGRESS / "split.json").is_file():
+        raise UserError(f"{data_dir} is half replaced: a run of split_dataset.py goes on or was stopped; run it again")
     expected, source = list(class_names or ()), "the model"
     counts: dict[str, dict[str, int]] = {}
     for part in parts:

@@ -8,7 +8,7 @@ from src.networks.applications import APPLICATIONS, RESNET50_FILE
 from src.networks.backbone import Backbone, WeightsOrigin
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0
 from src.networks.heads import add_head
-from src.networks.weights import can_reach_weights_host, find_cached
+from src.networks.weights import NoWeightsError, can_reach_weights_host, find_cached
 from src.progress import say
 
 BACKBONES: dict[str, Backbone] = {entry.name: entry for entry in (EFFICIENTNET_LITE0, *APPLICATIONS)}
@@ -57,18 +57,21 @@ def build_chosen_model(
     Returns:
         The backbone's entry, and what :func:`build_transfer_model` returns.
     """
+
+    def build(backbone: Backbone):
+        keras.utils.set_random_seed(seed)
+        side = image_size or backbone.image_size
+        return backbone, *build_transfer_model(backbone, class_count, (side, side), weights=weights)
+
     chosen, why = choose_backbone(name, weights)
     say(why)
-    for backbone in (get_backbone(chosen), EFFICIENTNET_LITE0):
-        side = image_size or backbone.image_size
-        keras.utils.set_random_seed(seed)
-        try:
-            return backbone, *build_transfer_model(backbone, class_count, (side, side), weights=weights)
-        except UserError as error:
-            if (name, weights) != ("auto", "imagenet") or backbone is EFFICIENTNET_LITE0:
-                raise
-            say(f"{error}. Taking efficientnet_lite0 instead.")
-    raise AssertionError("the last of the two either returns or raises")
+    try:
+        return build(get_backbone(chosen))
+    except NoWeightsError as error:
+        if name != "auto":
+            raise
+        say(f"They cannot be had ({error.reason}): taking efficientnet_lite0 instead.")
+    return build(EFFICIENTNET_LITE0)
 
 
 def build_transfer_model(

@@ -23,6 +23,17 @@ _PROBE_SECONDS = 5.0
 _host_answers: bool | None = None  # asked once per process: a name that does not resolve may hang for long
 
 
+class NoWeightsError(UserError):
+    """ImageNet weights that are neither cached nor to be downloaded; ``reason`` says why."""
+
+    def __init__(self, name: str, reason: str):
+        self.reason = reason
+        super().__init__(
+            f"the ImageNet weights of {name} cannot be had ({reason}); give a local file with --weights PATH, "
+            "or use --backbone efficientnet_lite0, whose weights are installed already"
+        )
+
+
 def can_reach_weights_host() -> bool:
     """Whether the host of Keras' weights answers within a few seconds (any HTTP status counts as an answer)."""
     global _host_answers
@@ -58,26 +69,19 @@ def find_cached(file_name: str) -> Path | None:
 def download_imagenet(factory: Callable[..., keras.Model], name: str, cached_file: str | None) -> keras.Model:
     """``factory(weights="imagenet", include_top=False)``, downloaded by Keras or from its cache.
 
-    Raises ``UserError`` where there is no network and no cached file, or the download breaks.
+    Raises ``NoWeightsError`` where there is no network and no cached file, or the download breaks.
     """
     if not (cached_file and find_cached(cached_file)) and not can_reach_weights_host():
-        raise UserError(_no_weights(name, "the host of Keras' weights does not answer"))
+        raise NoWeightsError(name, "the host of Keras' weights does not answer")
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30.0)  # Keras' own download knows no time-out
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Keras prints where results go
             return factory(weights="imagenet", include_top=False)
     except Exception as error:  # Keras wraps network errors in a bare Exception
-        raise UserError(_no_weights(name, str(error))) from error
+        raise NoWeightsError(name, " ".join(str(error).split())) from error
     finally:
         socket.setdefaulttimeout(timeout)
-
-
-def _no_weights(name: str, why: str) -> str:
-    return (
-        f"the ImageNet weights of {name} cannot be had ({why}); give a local file with --weights PATH, "
-        "or use --backbone efficientnet_lite0, whose weights are installed already"
-    )
 
 
 def load_keras_weights(model: keras.Model, twins: Sequence[Callable[[], keras.Model]], path: str | os.PathLike) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from src.settings import auto_or_count, natural_int, option, positive_float, positive_int
+from src.settings import auto_or_count, natural_float, natural_int, option, positive_float, positive_int
 
 
 @dataclass(frozen=True)
@@ -19,4 +19,6 @@ class TwoPhaseSettings:
         "augmented views of each training picture that go through the frozen layers once; 0: a new one every epoch",
         type=natural_int,
     )
-    cache_gb: float = option(4.0, "memory for stored features; a phase that needs more computes every epoch anew")
+    cache_gb: float = option(
+        4.0, "memory for stored features; a phase that needs more computes every epoch anew", type=natural_float
+    )

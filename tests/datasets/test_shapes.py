@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from src.datasets import shapes, threads
+from src import threads
+from src.datasets import shapes
 from src.datasets.shapes import CLASS_NAMES, DEFAULT_SIZE, draw_picture, draw_shapes
 from src.errors import UserError
 from src.imaging import read_image

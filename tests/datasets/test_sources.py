@@ -83,7 +83,7 @@ def test_a_split_source_is_one_whatever_lies_beside_it(tmp_path, capsys, names, 
     assert other is None or f"left out: {other}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("names", [("val", "test"), ("fold1", "fold2"), ("train", "rest")])
+@pytest.mark.parametrize("names", [("fold1", "fold2"), ("train", "rest")])
 def test_folders_that_hold_the_same_folders_are_no_classes(tmp_path, names):
     for name in names:
         class_folders(tmp_path / name, {"cat": 1, "dog": 1})
@@ -100,17 +100,46 @@ def test_a_train_folder_that_may_be_either_is_refused(tmp_path):
 
 
 def test_stray_folders_in_a_flat_one_are_no_classes(tmp_path):
-    for i in range(6):
+    for i in range(20):
         write(tmp_path / f"{'cat' if i % 2 else 'dog'}.{i}.png", i)
     for name in ("more", "thumbs"):
         write(tmp_path / name / "x.png", 50)
     (tmp_path / "more" / "notes.txt").write_text("x")
     listing = read_folder(tmp_path)
-    assert listing.class_names == ["cat", "dog"] and len(listing.pictures) == 6 and listing.ignored == 1
+    assert listing.class_names == ["cat", "dog"] and len(listing.pictures) == 20 and listing.ignored == 1
     assert [path for path, _ in listing.set_aside] == ["more/x.png", "thumbs/x.png"]
     for i in range(6):
         write(tmp_path / "thumbs" / f"{i}.png", i)
     with pytest.raises(UserError, match="not clear which are the classes"):
+        read_folder(tmp_path)
+
+
+def test_stray_pictures_beside_class_folders_are_no_classes(tmp_path):
+    class_folders(tmp_path, {"cat": 10, "dog": 10})
+    for name in ("IMG_1", "DSC_2"):
+        write(tmp_path / f"{name}.png", 50)
+    assert read_folder(tmp_path).class_names == ["cat", "dog"]
+    for i in range(30):
+        write(tmp_path / f"{'IMG' if i % 2 else 'DSC'}_{i}.png", i)
+    with pytest.raises(UserError, match="not clear which are the classes"):
+        read_folder(tmp_path)
+
+
+def test_named_classes_settle_what_could_be_read_in_two_ways(tmp_path):
+    for name in ("cat", "dog"):
+        class_folders(tmp_path / name, {"indoor": 2, "outdoor": 2})
+    with pytest.raises(UserError, match="--classes cat dog"):
+        read_folder(tmp_path)
+    listing = read_folder(tmp_path, ["cat", "dog"])
+    assert listing.class_names == ["cat", "dog"] and len(listing.pictures) == 8
+    with pytest.raises(UserError, match="both hold the folders"):
+        read_folder(tmp_path, ["indoor", "outdoor"])
+
+
+def test_parts_without_train_are_refused(tmp_path):
+    for part in ("val", "test"):
+        class_folders(tmp_path / part, {"cat": 1, "dog": 1})
+    with pytest.raises(UserError, match="no folder train"):
         read_folder(tmp_path)
 
 

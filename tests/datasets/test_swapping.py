@@ -9,6 +9,7 @@ import pytest
 from src.datasets import swapping
 from src.datasets.manifest import load_manifest
 from src.errors import UserError
+from src.settings import SPLIT_IN_PROGRESS
 from tests.datasets.pictures import files_below, write
 
 
@@ -115,7 +116,7 @@ def test_all_happens_within_the_output(run, tmp_path, monkeypatch):
 
 
 def test_what_a_killed_run_had_unpacked_goes_and_folders_made_in_vain_too(run, tmp_path):
-    write(tmp_path / "data" / swapping.SCRATCH / "unpacked" / "cat" / "a.png", 1)
+    write(tmp_path / "data" / SPLIT_IN_PROGRESS / "unpacked" / "cat" / "a.png", 1)
     manifest = run()
     assert set(files_below(tmp_path / "data")) == {*manifest.files, "split.json"}
     with pytest.raises(UserError, match="no class emu"):

@@ -66,12 +66,14 @@ def test_samples_hold_right_and_wrong_of_every_class():
     assert choose_samples(correct, labels, 6, seed=2) != chosen.tolist()
 
 
-def test_a_full_sheet_leaves_out_the_last_of_every_class():
+def test_a_full_sheet_shows_wrong_and_right_of_every_class():
     labels = np.repeat([0, 1, 2], 10)
+    correct = np.ones(30, bool)
+    correct[[0, 1, 10]] = False
     samples = [0, 1, 2, 3, 10, 11, 20, 21, 22]  # wrong ones first in each class
-    assert _spread(samples, labels, most=9) == samples
-    assert _spread(samples, labels, most=7) == [0, 1, 2, 10, 11, 20, 21]
-    assert _spread(samples, labels, most=2) == [0, 10]
+    assert _spread(samples, labels, correct, most=9) == samples
+    assert _spread(samples, labels, correct, most=6) == [0, 2, 10, 11, 20, 21]
+    assert _spread(samples, labels, correct, most=2) == [0, 20]  # of three classes the first and the last
 
 
 @pytest.fixture

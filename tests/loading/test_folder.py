@@ -55,6 +55,14 @@ def test_each_fault_is_one_sentence(data, break_it, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_half_replaced_split_is_refused(data):
+    (data / ".split-in-progress").mkdir()
+    assert check_data_folder(data)
+    (data / ".split-in-progress" / "split.json").write_text("{}")
+    with pytest.raises(UserError, match="half replaced"):
+        check_data_folder(data)
+
+
 def test_order_is_keras_own_and_links_are_followed_on_request(tmp_path):
     folder, elsewhere = tmp_path / "cat", tmp_path / "elsewhere"
     for path in ("b.jpg", "a.png", "z/c.jpg", "k/d.jpg"):

@@ -193,12 +193,12 @@ def test_auto_goes_on_where_the_weights_cannot_be_had_after_all(monkeypatch, tmp
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
 
     def fail(*arguments, **keywords):
-        raise UserError("the ImageNet weights of resnet50 cannot be had (403)")
+        raise weights_module.NoWeightsError("resnet50", "403")
 
     monkeypatch.setattr("src.networks.applications.download_imagenet", fail)
     backbone, model, base, origin = build_chosen_model("auto", 2, 64, "imagenet", seed=1)
     assert backbone is EFFICIENTNET_LITE0 and model.input_shape == (None, 64, 64, 3)
-    assert "403). Taking efficientnet_lite0 instead." in capsys.readouterr().err
+    assert "(403): taking efficientnet_lite0 instead." in capsys.readouterr().err
     with pytest.raises(UserError, match="403"):
         build_chosen_model("resnet50", 2, 64, "imagenet", seed=1)
 

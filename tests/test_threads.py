@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.datasets.threads import map_threads
+from src.threads import map_threads
 
 
 def test_results_come_in_order_and_few_are_held():
