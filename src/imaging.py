@@ -143,10 +143,8 @@ def _over_white(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:
 
 def _upright(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:
     """Turn and mirror by the EXIF orientation 1 to 8 that stands in ``buffer``."""
-    from PIL import Image  # rarely needed: only for transparent pictures with EXIF
-
     try:
-        with Image.open(io.BytesIO(buffer.tobytes())) as header:
+        with _pillow().open(io.BytesIO(buffer.tobytes()), formats=("PNG", "WEBP")) as header:
             orientation = header.getexif().get(0x112, 1)
     except Exception:  # Pillow raises kinds of many sorts on damaged EXIF, which damages no pixel
         orientation = 1
