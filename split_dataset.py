@@ -53,9 +53,8 @@ def to_table(manifest, output: str) -> str:
     counts = manifest.counts
     rows = [["class", *counts, "total"]]
     for name in manifest.class_names:
-        # a name that is not UTF-8 must not stop the table
         numbers = [counts[part][name] for part in counts]
-        rows.append([name.encode(errors="backslashreplace").decode(), *numbers, sum(numbers)])
+        rows.append([name, *numbers, sum(numbers)])
     totals = [sum(by_class.values()) for by_class in counts.values()]
     rows.append(["total", *totals, sum(totals)])
     width = max(len(row[0]) for row in rows)

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from src.errors import UserError, command
-from src.files import format_json
 from src.loading.folder import check_data_folder
 from src.model_choice import check_output
 from src.settings import (
@@ -53,6 +52,9 @@ def train_baseline(settings: BaselineSettings) -> tuple[Path, dict]:
     Returns:
         The bundle's folder and the metrics of the epoch that was kept.
     """
+    class_names, counts = check_data_folder(settings.data)  # before TensorFlow takes its seconds
+    check_output(settings.models_dir, settings.name)
+    quiet_tensorflow()
     import keras
 
     from src.bundle import data_facts, save_bundle
@@ -61,7 +63,6 @@ def train_baseline(settings: BaselineSettings) -> tuple[Path, dict]:
     from src.networks.heads import logits_model
     from src.training.fit import TrainingHistory, balanced_class_weights, fit_phase
 
-    class_names, counts = check_data_folder(settings.data)
     facts = data_facts(settings.data, counts)
     keras.utils.set_random_seed(settings.seed)
     size = (settings.image_size, settings.image_size)
@@ -99,8 +100,7 @@ def train_baseline(settings: BaselineSettings) -> tuple[Path, dict]:
             "settings": asdict(settings),
             "metrics": history.best_row,
         },
-        history=history.columns(),
-        best_epoch=history.best_row["epoch"],
+        history=history,
     )
     return folder, history.best_row
 
@@ -114,16 +114,10 @@ def main(argv=None) -> None:
     settings = read_options(BaselineSettings, arguments)
     if settings.epochs == 0:
         raise UserError("--epochs 0 trains nothing; give it some")
-    check_data_folder(settings.data)  # before TensorFlow takes its seconds
-    check_output(settings.models_dir, settings.name)
-    quiet_tensorflow()
+    folder, metrics = train_baseline(settings)
     from src.bundle import describe_training
 
-    folder, metrics = train_baseline(settings)
-    if arguments.json:
-        print(format_json({"bundle": str(folder), **metrics}))
-    else:
-        print(describe_training(folder, metrics, "python -m src.transfer_model"))
+    print(describe_training(folder, metrics, "python -m src.transfer_model", as_json=arguments.json))
 
 
 if __name__ == "__main__":

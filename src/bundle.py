@@ -10,24 +10,29 @@ user says its classes and its pre-processing; it is refused without, because fed
 and wrongly.
 """
 
+import os
 import platform
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from src.datasets.manifest import load_manifest
 from src.errors import ModelError, UserError
-from src.files import atomic_folder, read_json, sha256_file, write_csv, write_json
+from src.files import atomic_folder, format_json, read_json, sha256_file, write_csv, write_json
 from src.imaging import INTERPOLATIONS, load_image
 from src.model_choice import BUNDLE_FILE, PLAIN_SUFFIXES, list_bundles, model_name
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
 from src.networks.preprocessing import MODES, preprocess_arrays
 from src.plotting import plot_training_curves
+
+if TYPE_CHECKING:
+    from src.training.fit import TrainingHistory
 
 MODEL_FILE = "model.keras"
 FORMAT = 1
@@ -57,12 +62,16 @@ class Bundle:
     info: dict = field(default_factory=dict)
 
     def preprocess(self, images: np.ndarray) -> np.ndarray:
-        """RGB 0..255 (N, H, W, 3) to float32 inputs of the model."""
+        """RGB 0..255 (..., H, W, 3) to float32 inputs of the model."""
         return preprocess_arrays(images, self.preprocessing)
+
+    def read(self, path: str | os.PathLike) -> np.ndarray:
+        """Read one picture as float32 input (H, W, 3). Raises ``ImageError`` where it is unreadable."""
+        return self.preprocess(load_image(path, self.image_size, self.interpolation))
 
     def prepare(self, paths) -> np.ndarray:
         """Read pictures as float32 inputs (N, H, W, 3). Raises ``ImageError`` for the first that is unreadable."""
-        return self.preprocess(np.stack([load_image(path, self.image_size, self.interpolation) for path in paths]))
+        return np.stack([self.read(path) for path in paths])
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Probabilities float32 (N, C) of one batch of inputs; one sigmoid unit becomes two columns.
@@ -106,15 +115,13 @@ def save_bundle(
     interpolation: str,
     target_layer: str,
     info: dict,
-    history: dict[str, list] | None = None,
-    best_epoch: int | None = None,
+    history: "TrainingHistory | None" = None,
 ) -> Path:
     """Write ``models_dir/name`` whole, in the place of an older bundle of that name.
 
     Args:
         info: further facts for bundle.json (backbone, weights, data, settings, metrics).
-        history: columns of one value per epoch.
-        best_epoch: counted from 1.
+        history: of the training; the epoch that was kept is marked in its curves.
     """
     target = Path(models_dir) / name
     with atomic_folder(target) as folder:
@@ -132,23 +139,24 @@ def save_bundle(
         }
         write_json(folder / BUNDLE_FILE, record)
         if history:
-            write_csv(folder / "history.csv", list(history), zip(*history.values()))
-            phases = history.get("phase", [])
+            columns = history.columns()
+            write_csv(folder / "history.csv", list(columns), zip(*columns.values()))
+            phases, best = columns["phase"], history.best_row["epoch"]
             boundary = phases.count(1) if 2 in phases and 1 in phases else None
-            plot_training_curves(
-                history, folder / "training_curves.png", best_epoch=best_epoch, phase_boundary=boundary
-            )
+            plot_training_curves(columns, folder / "training_curves.png", best_epoch=best, phase_boundary=boundary)
     return target
 
 
-def describe_training(folder: Path, row: dict, following: str) -> str:
-    """What a training command says at its end.
+def describe_training(folder: Path, row: dict, following: str, *, as_json: bool) -> str:
+    """What a training command says at its end, for people or as one line of JSON.
 
     Args:
         folder: the bundle's.
         row: the kept epoch of the history.
         following: the next command.
     """
+    if as_json:
+        return format_json({"bundle": str(folder), **row})
     return (
         f"Saved {folder}: epoch {row['epoch']} (phase {row['phase']}) was best, validation accuracy "
         f"{row['val_accuracy']:.4f}.\nCurves: {folder / 'training_curves.png'}. Next: {following}"

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 EXIT_OK = 0
 EXIT_USER_ERROR = 2
@@ -43,6 +43,11 @@ class UserError(Exception):
 
 class ModelError(UserError):
     """A model that is of no use, where another may be."""
+
+
+def name_some(names: Sequence[str], most: int = 6) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def explain_os_error(error: OSError) -> str:

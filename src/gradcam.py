@@ -51,7 +51,7 @@ def explain_test_part(bundle, explainer, arguments, class_index: int | None) -> 
     labels = [label for label, paths in enumerate(found) for _ in paths]
     explained = explain_pictures(
         explainer,
-        lambda path: bundle.prepare([path])[0],
+        bundle.read,
         [str(arguments.data / path) for path in pictures],
         labels,
         class_index=class_index,
@@ -82,7 +82,7 @@ def explain_single_pictures(
 
     explained = explain_pictures(
         explainer,
-        lambda path: bundle.prepare([path])[0],
+        bundle.read,
         paths,
         [-1] * len(paths),
         class_index=class_index,

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.errors import UserError, describe_os_error
+from src.errors import UserError, describe_os_error, name_some
 from src.files import read_json
 from src.settings import PREPROCESSING_MODES
 
@@ -99,9 +99,4 @@ def _class_names(models_dir: str | Path, name: str) -> list[str]:
 
 def describe_mismatch(name: str, known: Sequence[str], data_dir: str | Path, class_names: Sequence[str]) -> str:
     """Half a sentence on a model and data of other classes."""
-    return f"{name} was trained on the classes {_listing(known)}, while {data_dir} holds {_listing(class_names)}"
-
-
-def _listing(names: Sequence[str], most: int = 6) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return f"{name} was trained on the classes {name_some(known)}, while {data_dir} holds {name_some(class_names)}"

@@ -5,7 +5,7 @@ import sys
 
 from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
 from src.files import format_json
-from src.imaging import load_image, read_in_batches
+from src.imaging import read_in_batches
 from src.loading.folder import find_pictures
 from src.model_choice import add_model_arguments, choose_model
 from src.progress import say, track
@@ -25,12 +25,10 @@ def predict_pictures(bundle, paths: list[str], *, top: int = 3, batch_size: int 
     """
     predictions, failed = [], []
     with track(total=len(paths), what="Predicting") as progress:
-        for read, images, failures in read_in_batches(
-            paths, lambda path: load_image(path, bundle.image_size, bundle.interpolation), batch_size
-        ):
+        for read, inputs, failures in read_in_batches(paths, bundle.read, batch_size):
             failed += [{"path": failure.path, "reason": failure.reason} for failure in failures]
             if read:
-                probabilities = bundle.predict(bundle.preprocess(images))
+                probabilities = bundle.predict(inputs)
                 predictions += [_record(bundle, paths[index], row, top) for index, row in zip(read, probabilities)]
             progress.update(len(read) + len(failures))
     return predictions, failed

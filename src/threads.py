@@ -1,6 +1,7 @@
-"""Work on many files at once."""
+"""Work on many files at once, and calls that must not take for ever."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,6 +9,23 @@ from typing import TypeVar
 
 WORKERS = min(16, os.cpu_count() or 1)  # Pillow, OpenCV, NumPy and hashlib let go of the GIL
 Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def call_within(seconds: float, function: Callable[[], Result]) -> Result:
+    """``function()``, given up after ``seconds``: for calls without a time-out of their own, as name resolution is.
+
+    Raises ``TimeoutError``, or what ``function`` raises. Its thread is left behind, and does not keep the process.
+    """
+    outcome: Future = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(function())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return outcome.result(seconds)
 
 
 def map_threads(

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from src.errors import UserError, command
-from src.files import format_json
 from src.loading.folder import check_data_folder
 from src.model_choice import check_output
 from src.settings import add_options, create_parser, option, positive_int, quiet_tensorflow, read_options, seed_int
@@ -59,6 +58,9 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
     Returns:
         The bundle's folder and the metrics of the epoch that was kept.
     """
+    class_names, counts = check_data_folder(settings.data)  # before TensorFlow takes its seconds
+    check_output(settings.models_dir, settings.name)
+    quiet_tensorflow()
     from src.bundle import data_facts, save_bundle
     from src.data_loader import get_data_generator, surface_errors
     from src.explainers.graph import find_target_layer
@@ -68,7 +70,6 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
     from src.training.fit import balanced_class_weights
     from src.training.two_phase import train_two_phase
 
-    class_names, counts = check_data_folder(settings.data)
     facts = data_facts(settings.data, counts)
     backbone, model, base, origin = build_chosen_model(
         settings.backbone, len(class_names), settings.image_size, settings.weights, seed=settings.seed
@@ -116,8 +117,7 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
             "settings": {**asdict(settings), **asdict(schedule), "unfrozen_from": base.layers[first_trainable].name},
             "metrics": history.best_row,
         },
-        history=history.columns(),
-        best_epoch=history.best_row["epoch"],
+        history=history,
     )
     return folder, history.best_row
 
@@ -134,16 +134,10 @@ def main(argv=None) -> None:
     settings, schedule = read_options(TransferSettings, arguments), read_options(TwoPhaseSettings, arguments)
     if schedule.phase1_epochs == 0 and schedule.phase2_epochs == 0:
         raise UserError("both phases have 0 epochs; give at least one of them some")
-    check_data_folder(settings.data)  # before TensorFlow takes its seconds
-    check_output(settings.models_dir, settings.name)
-    quiet_tensorflow()
+    folder, metrics = train_transfer(settings, schedule)
     from src.bundle import describe_training
 
-    folder, metrics = train_transfer(settings, schedule)
-    if arguments.json:
-        print(format_json({"bundle": str(folder), **metrics}))
-    else:
-        print(describe_training(folder, metrics, "python -m src.evaluate"))
+    print(describe_training(folder, metrics, "python -m src.evaluate", as_json=arguments.json))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from src.errors import UserError
 from src.imaging import write_image
 from src.model_choice import check_output, choose_model, list_bundles
 from src.networks.baseline import build_baseline_model
+from src.training.fit import TrainingHistory
 
 NAMES = ["cat", "dog", "fox"]
 
@@ -23,12 +24,14 @@ def model():
 
 @pytest.fixture
 def models_dir(model, tmp_path):
+    rows = [
+        {"epoch": 1, "phase": 1, "loss": 2.0, "val_loss": 2.0, "accuracy": 0.1, "val_accuracy": 0.1},
+        {"epoch": 2, "phase": 1, "loss": 1.0, "val_loss": 1.5, "accuracy": 0.2, "val_accuracy": 0.3},
+    ]
     save_bundle(
         "first", tmp_path, model, class_names=NAMES, image_size=(32, 32), interpolation="bilinear",
         target_layer="conv3", info={"backbone": None, "metrics": {"val_loss": 0.5}},
-        history={"epoch": [1, 2], "phase": [1, 1], "loss": [2.0, 1.0], "val_loss": [2.0, 1.5],
-                 "accuracy": [0.1, 0.2], "val_accuracy": [0.1, 0.3]},
-        best_epoch=2,
+        history=TrainingHistory(model, rows, rows[1]),
     )  # fmt: skip
     return tmp_path
 

@@ -8,7 +8,6 @@ import hashlib
 import http.client
 import os
 import socket
-import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,6 +18,7 @@ from pathlib import Path
 from src.errors import UserError
 from src.files import atomic_file, sha256_file
 from src.progress import say, track
+from src.threads import call_within
 
 TIMEOUT_SECONDS = 15
 _CHUNK = 2**18
@@ -126,18 +126,7 @@ def _verify_host(url: str) -> None:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme in urllib.request.getproxies():
         return  # then the proxy resolves
-    outcome: list = []
-
-    def resolve() -> None:
-        try:
-            outcome.append(socket.getaddrinfo(parts.hostname, parts.port or 443))
-        except OSError as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=resolve, daemon=True)
-    thread.start()
-    thread.join(TIMEOUT_SECONDS)
-    if not outcome:
-        raise TimeoutError(f"{parts.hostname} did not resolve within {TIMEOUT_SECONDS} seconds")
-    if isinstance(outcome[0], OSError):
-        raise outcome[0]
+    try:
+        call_within(TIMEOUT_SECONDS, lambda: socket.getaddrinfo(parts.hostname, parts.port or 443))
+    except TimeoutError as error:
+        raise TimeoutError(f"{parts.hostname} did not resolve within {TIMEOUT_SECONDS} seconds") from error

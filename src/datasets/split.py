@@ -12,12 +12,12 @@ from src.datasets.assign import (
     verify_classes,
 )
 from src.datasets.checking import check_pictures
-from src.datasets.manifest import Manifest, hash_content
+from src.datasets.manifest import MASKS, Manifest, hash_content
 from src.datasets.placing import build_split
 from src.datasets.sources import Listing, Picture, open_source
 from src.datasets.split_settings import SHAPES, SplitSettings
 from src.datasets.swapping import scratch_folder, swap_split, verify_output
-from src.errors import UserError
+from src.errors import UserError, name_some
 from src.files import expand_path
 from src.progress import say
 from src.settings import PARTS
@@ -57,7 +57,7 @@ def split_dataset(settings: SplitSettings) -> Manifest:
             counts=count_pictures(pictures, parts, class_names),
             content_hash=hash_content(digests),
             files=sorted(digests),
-            masks=any(name.startswith("masks/") for name in digests),
+            masks=any(name.startswith(f"{MASKS}/") for name in digests),
             set_aside=[{"path": path, "reason": reason} for path, reason in set_aside],
             duplicates=duplicates,
             ignored=listing.ignored,
@@ -96,14 +96,15 @@ def _choose_classes(listing: Listing, wanted: Sequence[str] | None) -> list[str]
     if wanted:
         unknown = sorted(set(wanted) - set(listing.class_names))
         if unknown:
-            raise UserError(f"no class {', '.join(unknown)} in the source; it has {_some(listing.class_names, 20)}")
+            raise UserError(f"no class {', '.join(unknown)} in the source; it has {name_some(listing.class_names, 20)}")
         listing.class_names = sorted(set(wanted))
         listing.pictures = [picture for picture in listing.pictures if picture.class_name in listing.class_names]
     found = {picture.class_name for picture in listing.pictures}
     empty = [name for name in listing.class_names if name not in found]
     if empty:
         raise UserError(
-            f"no pictures in the folder of {_some(empty, 5)} in {listing.root}; add some, or choose others by --classes"
+            f"no pictures in the folder of {name_some(empty, 5)} in {listing.root}; add some, or choose others by "
+            "--classes"
         )
     if len(listing.class_names) < 2:
         only = listing.class_names[0] if listing.class_names else "none"
@@ -143,20 +144,17 @@ def _report(manifest: Manifest) -> None:
     """On stderr, what the user should know besides the counts."""
     if manifest.set_aside:
         reasons = [f"{entry['path']} ({entry['reason']})" for entry in manifest.set_aside]
-        say(f"Set aside: {len(reasons)}: {_some(reasons, _NAMED_IN_FULL)}; all are listed in split.json")
+        say(f"Set aside: {len(reasons)}: {name_some(reasons, _NAMED_IN_FULL)}; all are listed in split.json")
     duplicates = manifest.duplicates
     if duplicates["groups"]:
         say(f"Identical: {duplicates['pictures']} pictures in {duplicates['groups']} groups, each kept within one part")
     for entry in duplicates["conflicts"][:_NAMED_IN_FULL]:
-        say(f"Conflict: identical pictures in the classes {', '.join(entry['classes'])}: {_some(entry['paths'], 4)}")
+        say(
+            f"Conflict: identical pictures in the classes {', '.join(entry['classes'])}: {name_some(entry['paths'], 4)}"
+        )
     if len(duplicates["conflicts"]) > _NAMED_IN_FULL:
         say(f"{len(duplicates['conflicts'])} such conflicts in all; see split.json")
     if removed := [entry["path"] for entry in duplicates["removed"]]:
-        say(f"Left out, as val or test has an identical picture: {len(removed)}: {_some(removed, _NAMED_IN_FULL)}")
+        say(f"Left out, as val or test has an identical picture: {len(removed)}: {name_some(removed, _NAMED_IN_FULL)}")
     if manifest.ignored:
         say(f"Ignored, no pictures by their names: {manifest.ignored} files")
-
-
-def _some(names: Sequence[str], count: int) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")

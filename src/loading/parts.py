@@ -53,15 +53,15 @@ def get_data_generators(
         UserError: a folder or class is missing, empty, alone, or not the same in all parts.
     """
     class_names, _ = check_data_folder(data_dir, PARTS, class_names)
-    options = {"seed": seed, "class_mode": class_mode, "interpolation": interpolation, "workers": workers}
+    options = {"seed": seed, "class_mode": class_mode, "interpolation": interpolation, "threads": workers}
     train, val, test = (
-        get_data_generator(
-            data_dir,
-            part,
+        _iterate(
+            os.path.join(data_dir, part),
             img_size,
-            batch_size,
             augment=augment and part == "train",
-            class_names=class_names,
+            shuffle=part == "train",
+            batch_size=batch_size,
+            classes=class_names,
             **options,
         )
         for part in PARTS
@@ -88,10 +88,10 @@ def get_data_generator(
     Arguments as in :func:`get_data_generators`; ``shuffle`` None shuffles "train" only.
     """
     class_names, _ = check_data_folder(data_dir, [part], class_names)
-    size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
-    return ImageDataGenerator(**(AUGMENTATION if augment else {})).flow_from_directory(
+    return _iterate(
         os.path.join(data_dir, part),
-        target_size=size,
+        img_size,
+        augment=augment,
         batch_size=batch_size,
         classes=class_names,
         class_mode=class_mode,
@@ -99,4 +99,12 @@ def get_data_generator(
         seed=seed,
         interpolation=interpolation,
         threads=workers,
+    )
+
+
+def _iterate(folder: str, img_size: int | tuple[int, int], augment: bool, **options) -> DirectoryIterator:
+    """The iterator over a part that has been checked; ``options`` are those of ``flow_from_directory``."""
+    size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
+    return ImageDataGenerator(**(AUGMENTATION if augment else {})).flow_from_directory(
+        folder, target_size=size, **options
     )

@@ -37,7 +37,7 @@ def preprocessing_layers(inputs, mode: str):
 
 
 def preprocess_arrays(images: np.ndarray, mode: str) -> np.ndarray:
-    """Apply ``mode`` to float32 (N, H, W, 3) RGB 0..255; returns a new array, the argument stays as it was."""
+    """Apply ``mode`` to float32 (..., H, W, 3) RGB 0..255; returns a new array, the argument stays as it was."""
     images = np.asarray(images, np.float32)
     if mode == "none":
         return images.copy()

@@ -5,7 +5,6 @@ import os
 import socket
 import sys
 import tempfile
-import threading
 import urllib.error
 import urllib.request
 import warnings
@@ -15,6 +14,7 @@ from pathlib import Path
 import keras
 
 from src.errors import UserError
+from src.threads import call_within
 
 # Where keras.applications keeps its files; only asked whether it answers, Keras itself downloads.
 WEIGHTS_HOST = "https://storage.googleapis.com/tensorflow/keras-applications/"
@@ -38,12 +38,10 @@ def can_reach_weights_host() -> bool:
     """Whether the host of Keras' weights answers within a few seconds (any HTTP status counts as an answer)."""
     global _host_answers
     if _host_answers is None:
-        answers = []
-        # getaddrinfo knows no time-out, so it waits in a thread that may be left behind.
-        probe = threading.Thread(target=lambda: answers.append(_probe(WEIGHTS_HOST)), daemon=True)
-        probe.start()
-        probe.join(_PROBE_SECONDS + 1.0)
-        _host_answers = bool(answers and answers[0])
+        try:
+            _host_answers = call_within(_PROBE_SECONDS + 1.0, lambda: _probe(WEIGHTS_HOST))
+        except TimeoutError:
+            _host_answers = False
     return _host_answers
 
 
