@@ -119,3 +119,26 @@ def sha256_file(path: str | os.PathLike) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def lock_file(path: str | os.PathLike) -> Iterator[bool]:
+    """Try to lock a file for this process, without waiting; yields whether that succeeded.
+
+    The system lets go of the lock when the process ends, however it ends. The file itself stays.
+    """
+    with open(path, "ab") as stream:
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                stream.seek(0)
+                msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True

@@ -21,12 +21,15 @@ class _Lines:
         self._stream.flush()
 
 
-def track(iterable: Iterable | None = None, *, total: int | None = None, what: str, unit: str = "pictures") -> tqdm:
+def track(
+    iterable: Iterable | None = None, *, total: int | None = None, done: int = 0, what: str, unit: str = "pictures"
+) -> tqdm:
     """A tqdm bar over ``iterable`` (or driven by ``update``), quiet for work that is over in a moment.
 
     Args:
         iterable: what to go through; None to call ``update`` oneself.
         total: number of items, where ``iterable`` has no length.
+        done: how many of them an earlier run has done.
         what: the work, as a noun phrase ("Reading pictures").
         unit: what is counted.
     """
@@ -34,6 +37,7 @@ def track(iterable: Iterable | None = None, *, total: int | None = None, what: s
     return tqdm(
         iterable,
         total=total,
+        initial=done,
         desc=what,
         unit=f" {unit}",
         file=sys.stderr if terminal else _Lines(sys.stderr),

@@ -20,7 +20,8 @@ from src.errors import UserError
 PARTS = ("train", "val", "test")  # of a data folder, in this order
 SPLIT_IN_PROGRESS = ".split-in-progress"  # hidden in a data folder while split_dataset.py works on it
 COLORMAPS = ("inferno", "viridis", "magma", "turbo", "jet")  # the first three are perceptually uniform
-# What networks/preprocessing.py can do, named here so that a parser need not load Keras.
+# What inference/engine.py and networks/preprocessing.py can do, named here so that a parser need not load Keras.
+ENGINES = ("auto", "openvino", "keras")
 PREPROCESSING_MODES = ("none", "0-1", "tf", "caffe", "torch")
 
 

@@ -16,6 +16,9 @@ EXAMPLES = """  python -m src.transfer_model
   python -m src.transfer_model --backbone resnet50 --weights none --unfreeze all            from scratch"""
 
 
+FEATURES_DIR = ".features"  # beside the bundles: what frozen layers computed, for the next training on these pictures
+
+
 @dataclass(frozen=True)
 class TransferSettings:
     """What is trained on what; the schedule stands in ``TwoPhaseSettings``."""
@@ -101,6 +104,7 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
             from_scratch=from_scratch,
             seed=settings.seed,
             class_weight=balanced_class_weights(train.classes, len(class_names)),
+            features_dir=Path(settings.models_dir, FEATURES_DIR),
         )
     folder = save_bundle(
         settings.name,

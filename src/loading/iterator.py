@@ -1,6 +1,7 @@
 """Batches of pictures from a folder, each a function of (seed, epoch, index of the picture)."""
 
 import contextlib
+import hashlib
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +11,15 @@ import numpy as np
 from tensorflow.keras.preprocessing.image import DirectoryIterator as KerasDirectoryIterator
 from tensorflow.keras.preprocessing.image import Iterator, array_to_img, img_to_array, load_img
 
+from src.files import sha256_file
 from src.imaging import INTERPOLATIONS, PICTURE_SUFFIXES, ImageError, crop_to_aspect, read_image, resize_image
 from src.loading.folder import list_classes, list_pictures
 from src.progress import say
 from src.settings import random_generator
+from src.threads import map_threads
 
+# To be raised where a view of the same file would no longer be what it was: stored features depend on it.
+READING_VERSION = 1
 # Pillow's further names; where they shrink, both average over areas as "bilinear" does here.
 _INTERPOLATION_NAMES = {name: name for name in INTERPOLATIONS} | {"box": "bilinear", "hamming": "bilinear"}
 
@@ -203,6 +208,18 @@ class DirectoryIterator(KerasDirectoryIterator):
         if self.save_to_dir:
             self._save(images, indices, epoch)
         return images if self.class_mode is None else (images, self._labels(images, indices))
+
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of all that a view is a function of but its epoch and index.
+
+        That is the files' bytes in their order, how they are read and resized, the transform's settings, and the seed.
+        """
+        generator = {key: value for key, value in vars(self.image_data_generator).items() if not callable(value)}
+        reading = [list(self.image_shape), self.color_mode, self.interpolation, self.keep_aspect_ratio, self._seed]
+        result = hashlib.sha256(repr((READING_VERSION, reading, sorted(generator.items()))).encode())
+        for file_digest in map_threads(sha256_file, self._filepaths):
+            result.update(file_digest.encode())
+        return result.hexdigest()
 
     def get_parameters(self, index: int, epoch: int) -> dict:
         """The transform parameters of picture ``index`` in ``epoch``: a function of these two and the seed."""

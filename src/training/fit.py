@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from src.errors import UserError
 from src.progress import say, track
+from src.training.pointwise import pointwise_as_products
 
 # What `auto` means: on while validation loss improves by more than this share, for at most so many epochs.
 AUTO_MAX_EPOCHS = 100
@@ -135,15 +136,16 @@ def fit_phase(
         metrics=["accuracy"],
     )
     reporter = _EpochReporter(history, phase, epochs, patience)
-    model.fit(
-        train,
-        validation_data=val,
-        epochs=reporter.limit,
-        class_weight=class_weight,
-        callbacks=[reporter],
-        verbose=0,
-        shuffle=False,  # the iterator shuffles by (seed, epoch); Keras would shuffle the order of batches again
-    )
+    with pointwise_as_products(model):
+        model.fit(
+            train,
+            validation_data=val,
+            epochs=reporter.limit,
+            class_weight=class_weight,
+            callbacks=[reporter],
+            verbose=0,
+            shuffle=False,  # the iterator shuffles by (seed, epoch); Keras would shuffle the order of batches again
+        )
 
 
 def balanced_class_weights(labels: np.ndarray, class_count: int) -> dict[int, float] | None:

@@ -7,77 +7,129 @@ as are recorded, not a new one in every epoch. (One more difference where a back
 has: in plain training ``fit`` applies it in the frozen part too, here that part is in inference mode.)
 """
 
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
 
+from src.inference.engine import Engine
 from src.progress import track
 from src.settings import random_generator
+from src.training.feature_store import Column, FeatureStore, StoreKey, open_store
+
+# Part of every key: to be raised where features of older versions would no longer be those computed now.
+_VERSION = 1
 
 
 @dataclass(frozen=True)
 class Features:
-    """Stored outputs of one tensor: values float32 (views, N, ...), labels (N, C), both in the pictures' order."""
+    """Stored outputs of one tensor: ``values[view]`` (N, ...), float16 or float32, ``labels`` float32 (N, C)."""
 
-    values: np.ndarray
+    values: list[np.ndarray]
     labels: np.ndarray
 
     @property
     def views(self) -> int:
-        return self.values.shape[0]
+        return len(self.values)
 
 
-def split_at(logits: keras.Model, tensors: list) -> tuple[keras.Model, list[keras.Model]]:
-    """Split a network: one model from the inputs to all ``tensors``, and from each tensor one to the logits.
+def split_at(logits: keras.Model, tensor) -> keras.Model:
+    """The part of a network from ``tensor`` to the logits.
 
-    The parts share their layers with ``logits``: what trains in one is trained in all. Each tensor must be the only
+    It shares its layers with ``logits``: what trains in one is trained in the other. The tensor must be the only
     way from the inputs to the logits, as the input of a residual block is.
     """
-    lower = keras.Model(logits.inputs, tensors)
-    return lower, [keras.Model(tensor, logits.output) for tensor in tensors]
+    return keras.Model(tensor, logits.output)
 
 
-def extract_features(lower: keras.Model, pictures, views: int, what: str) -> list[Features]:
-    """Run all pictures through ``lower`` once per view.
+def network_digest(lower: keras.Model) -> str:
+    """Hexadecimal SHA-256 of a network's structure (pre-processing included) and weights."""
+    result = hashlib.sha256(lower.to_json().encode())
+    for weight in lower.get_weights():
+        result.update(np.ascontiguousarray(weight).data)
+    return result.hexdigest()
+
+
+def store_key(pictures, network: str, tensors: dict, *, half: bool = True) -> StoreKey:
+    """The key of what ``tensors`` are for the views of ``pictures``.
 
     Args:
-        lower: inputs -> list of tensors; all its layers frozen.
+        pictures: a ``DirectoryIterator``.
+        network: what identifies the network below the tensors and the precision it is computed in.
+        tensors: symbolic, by name.
+        half: keep maps as float16. Vectors, which take little, are float32 in any case.
+    """
+    columns = []
+    for name, tensor in tensors.items():
+        shape = tuple(tensor.shape[1:])
+        columns.append(Column(name, shape, "float16" if half and len(shape) > 1 else "float32"))
+    origin = {"version": _VERSION, "network": network, "pictures": pictures.fingerprint()}
+    return StoreKey(origin, tuple(columns), pictures.samples)
+
+
+@contextlib.contextmanager
+def stored_features(
+    root: Path, key: StoreKey, pictures, views: int, create_engine: Callable[[], Engine], what: str
+) -> Iterator[dict[str, Features]]:
+    """The features of all pictures in so many views: those that are stored already, and the others computed.
+
+    Args:
+        root: folder of all stores.
         pictures: a ``DirectoryIterator``; view v of a picture is what epoch v would show.
-        views: how many; 1 for pictures that are not augmented.
+        create_engine: called only where something is to be computed.
         what: named in the progress.
 
-    Returns:
-        One ``Features`` for each output of ``lower``.
+    Yields:
+        One ``Features`` for each column of ``key``, readable within the context.
+
+    Raises:
+        OverflowError: a column of float16 cannot hold a value.
     """
+    with open_store(root, key) as store:
+        if store.rows < views * key.pictures:
+            _extract(store, pictures, views, create_engine(), what)
+        labels = np.eye(pictures.num_classes, dtype=np.float32)[pictures.classes]
+        yield {
+            column.name: Features([store.view(column.name, view) for view in range(views)], labels)
+            for column in key.columns
+        }
+
+
+def _extract(store: FeatureStore, pictures, views: int, engine: Engine, what: str) -> None:
+    """Compute the rows that are missing, batch by batch."""
     count, size = pictures.samples, pictures.batch_size
-    batches = [
-        (view, np.arange(start, min(start + size, count))) for view in range(views) for start in range(0, count, size)
-    ]
-    stores, labels = None, None
-    with ThreadPoolExecutor(1) as pool:  # reads the next batch while this one is computed
-        ahead = pool.submit(pictures.load_batch, batches[0][1], batches[0][0])
-        for number, (view, indices) in enumerate(track(batches, what=what, unit="batches")):
-            images, batch_labels = ahead.result()
-            if number + 1 < len(batches):
-                ahead = pool.submit(pictures.load_batch, batches[number + 1][1], batches[number + 1][0])
-            outputs = lower.predict_on_batch(images)
-            outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-            if stores is None:
-                stores = [np.empty((views, count, *output.shape[1:]), np.float32) for output in outputs]
-                labels = np.empty((count, *batch_labels.shape[1:]), np.float32)
-            for store, output in zip(stores, outputs):
-                store[view, indices] = output
-            labels[indices] = batch_labels
-    return [Features(store, labels) for store in stores]
+    batches = []
+    for view in range(store.rows // count, views):
+        first = store.rows - view * count if view == store.rows // count else 0
+        batches += [(view, np.arange(at, min(at + size, count))) for at in range(first, count, size)]
+
+    def read(view: int, indices: np.ndarray) -> np.ndarray:
+        return pictures.load_batch(indices, view)[0]
+
+    with (
+        ThreadPoolExecutor(1) as pool,  # reads the next batch while this one is computed
+        track(total=views * count, done=store.rows, what=what) as progress,
+    ):
+        ahead = pool.submit(read, *batches[0])
+        for following in [*batches[1:], None]:
+            images = ahead.result()
+            if following:
+                ahead = pool.submit(read, *following)
+            store.append(engine.run(images))
+            progress.update(len(images))
+    store.close()
 
 
 class FeatureBatches(keras.utils.PyDataset):
     """Batches of stored features for ``fit``: epoch e shows view e modulo the number of views.
 
-    Yields (values (n, ...), labels (n, C)). The order is a function of (seed, epoch); without ``shuffle`` it is the
-    pictures' own.
+    Yields (values float32 (n, ...), labels (n, C)). The order is a function of (seed, epoch); without ``shuffle`` it is
+    the pictures' own.
     """
 
     def __init__(self, features: Features, batch_size: int, *, seed: int, shuffle: bool):
@@ -101,4 +153,4 @@ class FeatureBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int):
         indices = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        return self.features.values[self.view, indices], self.features.labels[indices]
+        return self.features.values[self.view][indices].astype(np.float32), self.features.labels[indices]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from src.settings import auto_or_count, natural_float, natural_int, option, positive_float, positive_int
+from src.settings import ENGINES, auto_or_count, natural_float, natural_int, option, positive_float, positive_int
 
 
 @dataclass(frozen=True)
@@ -20,5 +20,9 @@ class TwoPhaseSettings:
         type=natural_int,
     )
     cache_gb: float = option(
-        4.0, "memory for stored features; a phase that needs more computes every epoch anew", type=natural_float
+        10.0,
+        "disk space for what frozen layers compute (models/.features); a phase that needs more computes every epoch "
+        "anew",
+        type=natural_float,
     )
+    engine: str = option("auto", "what computes the frozen layers; auto: the fastest here", choices=ENGINES)

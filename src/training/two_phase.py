@@ -5,15 +5,20 @@ and ``fit`` passes training=True into every layer: so each BatchNormalization la
 phases (its moving statistics belong to ImageNet's weights), and ``compile`` follows every change of ``trainable``.
 """
 
-import math
+import contextlib
+import functools
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
 
+from src.inference.engine import create_engine
 from src.progress import say
+from src.training.feature_store import format_bytes, make_room
 from src.training.fit import TrainingHistory, fit_phase
-from src.training.frozen_features import FeatureBatches, extract_features, split_at
+from src.training.frozen_features import FeatureBatches, network_digest, split_at, store_key, stored_features
 from src.training.schedule import TwoPhaseSettings
 
 
@@ -43,6 +48,7 @@ def train_two_phase(
     seed: int,
     from_scratch: bool = False,
     class_weight: dict[int, float] | None = None,
+    features_dir: Path | None = None,
 ) -> TrainingHistory:
     """Train both phases and leave the best epoch of both, by validation loss, in the model.
 
@@ -52,6 +58,7 @@ def train_two_phase(
         train, val: iterators over pictures.
         first_trainable: index in ``base.layers``, the start of a block, from which phase 2 trains.
         from_scratch: all layers train in both phases, BatchNormalization as well, for a backbone of random weights.
+        features_dir: where stored features last beyond this training, for the next; None removes them at the end.
     """
     history = TrainingHistory(logits)
     if from_scratch:
@@ -59,69 +66,92 @@ def train_two_phase(
         settings = replace(settings, views=0)
     else:
         freeze_below(base, None)
-    uppers, sources = _prepare_phases(logits, base, train, val, settings, first_trainable, seed)
     common = {"patience": settings.patience, "class_weight": class_weight}
-    fit_phase(
-        uppers[0],
-        *sources[0],
-        history,
-        phase=1,
-        epochs=settings.phase1_epochs,
-        learning_rate=settings.phase1_rate,
-        **common,
-    )
-    if settings.phase2_epochs != 0:
-        if history.best_row:
-            history.restore_best()  # the patience of phase 1 has gone past its best
-        if not from_scratch:
-            count, name = freeze_below(base, first_trainable), base.layers[first_trainable].name
-            say(f"Phase 2 trains {count:,} parameters of the backbone, from {name} on (BatchNormalization is frozen).")
+    with contextlib.ExitStack() as open_stores:
+        cuts = _choose_cuts(logits, base, settings, first_trainable)
+        phases = dict.fromkeys((1, 2), (logits, train, val))
+        if cuts:
+            root = features_dir or Path(open_stores.enter_context(tempfile.TemporaryDirectory(prefix="features-")))
+            phases |= _store_features(logits, cuts, train, val, settings, seed, root, open_stores)
         fit_phase(
-            uppers[1],
-            *sources[1],
+            *phases[1],
             history,
-            phase=2,
-            epochs=settings.phase2_epochs,
-            learning_rate=settings.phase2_rate,
+            phase=1,
+            epochs=settings.phase1_epochs,
+            learning_rate=settings.phase1_rate,
             **common,
         )
+        if settings.phase2_epochs != 0:
+            if history.best_row:
+                history.restore_best()  # the patience of phase 1 has gone past its best
+            if not from_scratch:
+                count, name = freeze_below(base, first_trainable), base.layers[first_trainable].name
+                say(
+                    f"Phase 2 trains {count:,} parameters of the backbone, from {name} on (BatchNormalization is "
+                    "frozen)."
+                )
+            fit_phase(
+                *phases[2],
+                history,
+                phase=2,
+                epochs=settings.phase2_epochs,
+                learning_rate=settings.phase2_rate,
+                **common,
+            )
     history.restore_best()
     for layer in base.layers:  # the bundle is an ordinary network; what was frozen is a matter of this training
         layer.trainable = True
     return history
 
 
-def _prepare_phases(logits, base, train, val, settings, first_trainable, seed):
-    """For each phase the model to fit and its (train, val): stored features where they fit, else the pictures."""
-    plain = [logits, logits], [(train, val), (train, val)]
-    if settings.views == 0:
-        return plain
-    cuts = {0: logits.get_layer("pooling").output} if settings.phase1_epochs != 0 else {}
+def _choose_cuts(logits, base, settings: TwoPhaseSettings, first_trainable: int) -> dict[int, tuple[str, object]]:
+    """For each phase that stored features can serve the name and tensor below what it trains."""
+    cuts = {}
+    if settings.views and settings.phase1_epochs != 0:
+        cuts[1] = "pooling", logits.get_layer("pooling").output
     first = base.layers[first_trainable]
-    if settings.phase2_epochs != 0 and not isinstance(first, keras.layers.InputLayer):  # below it nothing is computed
-        cuts[1] = first.input
-    pictures = settings.views * train.samples + val.samples
-    fitting, room = [], settings.cache_gb
-    for index, cut in cuts.items():
-        size = pictures * 4 * math.prod(cut.shape[1:]) / 2**30
-        if size <= room:
-            fitting.append(index)
-            room -= size
-        else:
-            say(
-                f"Phase {index + 1} computes every epoch anew: its stored features would take {size:.2g} GB, more "
-                f"than is left of the bound of {settings.cache_gb:g} GB (--cache-gb)."
-            )
-    if not fitting:
-        return plain
-    lower, uppers = split_at(logits, [cuts[index] for index in fitting])
-    stored_train = extract_features(lower, train, settings.views, f"Features of {settings.views} views")
-    stored_val = extract_features(lower, val, 1, "Features of validation")
-    models, sources = plain
-    for upper, index, of_train, of_val in zip(uppers, fitting, stored_train, stored_val):
-        models[index] = upper
-        sources[index] = (
-            FeatureBatches(of_train, train.batch_size, seed=seed, shuffle=True),
-            FeatureBatches(of_val, train.batch_size, seed=seed, shuffle=False),
+    if settings.views and settings.phase2_epochs != 0 and not isinstance(first, keras.layers.InputLayer):
+        cuts[2] = f"below_{first.name}", first.input
+    return cuts
+
+
+def _store_features(logits, cuts, train, val, settings: TwoPhaseSettings, seed: int, root: Path, open_stores) -> dict:
+    """For each phase whose features have room the model to fit and its train and val."""
+    parts = {"train": (train, settings.views), "val": (val, 1)}
+    half = True
+    while cuts:
+        tensors = dict(cuts.values())
+        lower = keras.Model(logits.inputs[0], tensors)
+        network = network_digest(lower)
+        keys = {part: store_key(pictures, network, tensors, half=half) for part, (pictures, _) in parts.items()}
+        sizes = {key.folder_name: key.size(parts[part][1]) for part, key in keys.items()}
+        if refusal := make_room(root, sizes, int(settings.cache_gb * 1e9)):
+            phase = max(cuts)
+            say(f"Phase {phase} computes every epoch anew, since {refusal} to store what its frozen layers compute.")
+            del cuts[phase]
+            continue
+        say(
+            f"The frozen layers compute once: {settings.views} view{'s'[: settings.views > 1]} of each training "
+            f"picture, {format_bytes(sum(sizes.values()))} in {root}."
         )
-    return models, sources
+        engine = functools.cache(lambda: create_engine(logits.inputs[0], tensors, settings.engine))  # noqa: B023
+        try:
+            stored = {
+                part: open_stores.enter_context(
+                    stored_features(root, keys[part], pictures, views, engine, f"Features of {part}")
+                )
+                for part, (pictures, views) in parts.items()
+            }
+            break
+        except OverflowError:
+            half = False  # float32 then, at twice the size
+    return {
+        phase: (
+            split_at(logits, tensor),
+            *(
+                FeatureBatches(stored[part][name], train.batch_size, seed=seed, shuffle=part == "train")
+                for part in parts
+            ),
+        )
+        for phase, (name, tensor) in cuts.items()
+    }
