@@ -91,8 +91,8 @@ class OpenVINOEngine:
             for turn, start in enumerate(range(0, len(images), _CHUNK)):
                 number = turn % len(self._requests)
                 collect(number)
-                # OpenVINO keeps only the address: an array that nothing else holds is freed, and its memory overwritten,
-                # while the request still reads it.
+                # OpenVINO keeps only the address: an array that nothing else holds is freed, and its memory
+                # overwritten, while the request still reads it.
                 held[number] = np.array(images[start : start + _CHUNK], np.float32, order="C")
                 self._requests[number].set_input_tensor(openvino.Tensor(held[number], shared_memory=True))
                 self._requests[number].start_async()

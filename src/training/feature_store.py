@@ -114,10 +114,10 @@ class FeatureStore:
     def _begin(self) -> None:
         """Open the files for writing, cut to the rows that are recorded."""
         for column in self.key.columns:
-            stream = open(self._path(column.name), "r+b" if self._path(column.name).exists() else "w+b")
+            self._path(column.name).touch()
+            stream = self._streams[column.name] = open(self._path(column.name), "r+b")  # noqa: SIM115 closed by close
             stream.truncate(self.rows * column.row_bytes)
             stream.seek(0, os.SEEK_END)
-            self._streams[column.name] = stream
 
     def checkpoint(self) -> None:
         """Make all rows so far last, whatever happens next."""

@@ -1,4 +1,4 @@
-"""Engines against Keras: every registered backbone, any number of pictures, and what happens where one does not serve."""
+"""Engines against Keras: every registered backbone, any number of pictures, and where one does not serve."""
 
 import keras
 import numpy as np

@@ -11,7 +11,7 @@ from src.networks.heads import add_head, logits_model
 from src.training.fit import TrainingHistory, balanced_class_weights, fit_phase
 from src.training.frozen_features import FeatureBatches, Features
 from src.training.schedule import TwoPhaseSettings
-from src.training.two_phase import freeze_below, train_two_phase
+from src.training.two_phase import train_two_phase
 
 
 def _network():
