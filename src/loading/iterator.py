@@ -194,20 +194,20 @@ class DirectoryIterator(KerasDirectoryIterator):
     def load_batch(self, indices: np.ndarray, epoch: int):
         """The pictures ``indices`` as ``epoch`` shows them, with their labels; neither order nor epoch moves on."""
         images = _empty_aligned((len(indices), *self.image_shape), self.dtype)
-        places = iter(range(len(indices)))
+        places = iter(range(len(indices)))  # shared by the threads: each takes the next one
 
-        def load_some(_) -> None:
+        def load_some() -> None:
             room = np.empty(self.image_shape, np.float32)  # memory fresh from the system costs as much as the warp
-            for place in places:  # shared by the threads: each takes the next one
+            for place in places:
                 self.load_view(indices[place], epoch, images[place], room)
 
         try:
-            if self.threads > 1 and len(indices) > 1:
-                # A pool for each batch costs 0.2 ms, and leaves no threads behind when Keras forks processes.
-                with ThreadPoolExecutor(self.threads) as pool:
-                    list(pool.map(load_some, range(self.threads)))
-            else:
-                load_some(0)
+            # A pool for each batch costs 0.2 ms, and leaves no threads behind when Keras forks processes.
+            with ThreadPoolExecutor(self.threads) as pool:
+                others = [pool.submit(load_some) for _ in range(self.threads - 1)]
+                load_some()
+                for other in others:
+                    other.result()
         except Exception as error:
             self.error = error
             raise
