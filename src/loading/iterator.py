@@ -3,7 +3,7 @@
 import contextlib
 import os
 import secrets
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import cv2
 import numpy as np
@@ -92,6 +92,7 @@ class DirectoryIterator(KerasDirectoryIterator):
         self.directory, self.class_mode = directory, class_mode
         self.dtype = dtype or image_data_generator.dtype
         self.threads = threads or min(4, os.cpu_count() or 1)
+        self._pool, self._pool_process = None, None  # see _helpers
         self._memory = PictureMemory(int(memory_gb * 1e9))
         self.error: Exception | None = None  # the latest failure, for surface_errors
         self.epoch = 0
@@ -202,18 +203,28 @@ class DirectoryIterator(KerasDirectoryIterator):
                 self.load_view(indices[place], epoch, images[place], room)
 
         try:
-            # A pool for each batch costs 0.2 ms, and leaves no threads behind when Keras forks processes.
-            with ThreadPoolExecutor(self.threads) as pool:
-                others = [pool.submit(load_some) for _ in range(self.threads - 1)]
+            others = [self._helpers().submit(load_some) for _ in range(self.threads - 1)]
+            try:
                 load_some()
-                for other in others:
-                    other.result()
+            finally:
+                wait(others)  # they write into the batch
+            for other in others:
+                other.result()
         except Exception as error:
             self.error = error
             raise
         if self.save_to_dir:
             self._save(images, indices, epoch)
         return images if self.class_mode is None else (images, self._labels(images, indices))
+
+    def _helpers(self) -> ThreadPoolExecutor:
+        """The threads beside the calling one. They stay: new ones for each batch get their memory anew each time.
+
+        A process that Keras forks has none of them, and makes its own.
+        """
+        if self._pool_process != os.getpid():
+            self._pool, self._pool_process = ThreadPoolExecutor(max(1, self.threads - 1)), os.getpid()
+        return self._pool
 
     def get_parameters(self, index: int, epoch: int) -> dict:
         """The transform parameters of picture ``index`` in ``epoch``: a function of these two and the seed."""
