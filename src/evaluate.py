@@ -30,6 +30,7 @@ def predict_part(bundle, data_dir: str, part: str, batch_size: int):
         batch_size,
         class_mode="sparse",
         interpolation=bundle.interpolation,
+        memory_gb=0,  # each picture is read once
         class_names=list(bundle.class_names),
     )
     probabilities = [

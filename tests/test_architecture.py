@@ -14,11 +14,12 @@ LAYERS = {
     **dict.fromkeys(("recipes", "reporting", "webapp"), 4),
 }
 COMMANDS = {"data_loader", "baseline_cnn", "transfer_model", "evaluate", "gradcam", "predict"}
-FILES = sorted((ROOT / "src").rglob("*.py")) + [ROOT / "split_dataset.py"]
+FILES = sorted((ROOT / "src").rglob("*.py")) + sorted((ROOT / "benchmarks").glob("*.py")) + [ROOT / "split_dataset.py"]
 
 
 def _module(path: Path) -> str:
-    return path.relative_to(ROOT / "src").parts[0].removesuffix(".py") if "src" in path.parts else path.stem
+    parts = path.relative_to(ROOT).parts
+    return parts[parts[0] == "src"].removesuffix(".py")  # below src, or at the top
 
 
 def _imports(path: Path) -> set[str]:
@@ -31,6 +32,7 @@ def _imports(path: Path) -> set[str]:
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         found |= {name.split(".")[1] for name in names if name.startswith("src.")}
+        found |= {"benchmarks" for name in names if name.split(".")[0] == "benchmarks"}
     return found
 
 
@@ -39,6 +41,7 @@ def test_imports_go_downward(path):
     module = _module(path)
     layer = LAYERS.get(module, 5)
     for imported in _imports(path) - {module}:
+        assert imported != "benchmarks", f"{module} imports a benchmark"
         below = LAYERS.get(imported, 5)
         allowed = below < layer or (below == layer and layer in (0, 1, 3, 5))
         assert allowed, f"{module} (layer {layer}) imports {imported} (layer {below})"
@@ -46,7 +49,7 @@ def test_imports_go_downward(path):
 
 
 def test_every_module_has_a_layer():
-    known = LAYERS.keys() | COMMANDS | {"split_dataset", "__init__"}
+    known = LAYERS.keys() | COMMANDS | {"split_dataset", "benchmarks", "__init__"}
     assert {_module(path) for path in FILES} <= known
 
 

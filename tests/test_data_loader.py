@@ -56,6 +56,8 @@ def test_arguments_change_what_they_name(data):
     np.testing.assert_array_equal(first(workers=1)[0], first(workers=3)[0])
     for options in ({"augment": False}, {"seed": 7}, {"interpolation": "nearest"}):
         assert (first(**options)[0] != reference).any(), options
+    for options in ({"memory_gb": 0}, {"memory_gb": 1e-5}):
+        np.testing.assert_array_equal(first(**options)[0], reference)
     np.testing.assert_array_equal(first(class_mode="sparse")[1], labels.argmax(axis=1))
     images, labels = first(class_names=["dog", "cat"])
     np.testing.assert_array_equal(labels.argmax(axis=1), images.mean(axis=(1, 2, 3)) < 125)

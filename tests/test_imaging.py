@@ -298,6 +298,87 @@ def test_crop_to_aspect_takes_the_centre(size, rows, columns):
     np.testing.assert_array_equal(imaging.crop_to_aspect(RGB, size), RGB[slice(*rows), slice(*columns)])
 
 
+def large_jpeg(height=488, width=616, mode="RGB", **options) -> bytes:
+    """A smooth picture with a different colour in each corner."""
+    corners = np.array([[[250, 10, 10], [10, 250, 10]], [[10, 10, 250], [240, 240, 240]]], np.uint8)
+    image = Image.fromarray(cv2.resize(corners, (width, height), interpolation=cv2.INTER_CUBIC)).convert(mode)
+    return pillow(image, "JPEG", **options)
+
+
+def with_orientation(orientation) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    return exif
+
+
+SIZE = (30, 40)
+REDUCED = {  # the encoded picture, and how many times smaller than whole it is decoded for SIZE
+    **{f"orientation {n}": (large_jpeg(exif=with_orientation(n)), 4) for n in range(1, 9)},
+    "odd sides": (large_jpeg(485, 611), 4),
+    "odd sides, turned": (large_jpeg(485, 611, exif=with_orientation(6)), 1),  # its partial blocks lie elsewhere
+    "even sides, turned": (large_jpeg(490, 610, exif=with_orientation(6)), 2),
+    "an eighth": (large_jpeg(640, 800), 8),
+    "a half": (large_jpeg(200, 200), 2),
+    "too small": (large_jpeg(159, 400), 1),
+    "progressive": (large_jpeg(progressive=True), 4),
+    "CMYK": (large_jpeg(mode="CMYK"), 4),
+    "gray": (large_jpeg(mode="L"), 4),
+    "restart markers": (large_jpeg(restart_marker_blocks=3), 4),
+    "a thumbnail": (large_jpeg(exif=b"Exif\0\0II*\0\x08\0\0\0\0\0" + bytes(4) + large_jpeg(16, 16)), 4),
+    "fill bytes": (large_jpeg().replace(b"\xff\xdb", b"\xff\xff\xff\xdb", 1), 4),
+    "a header cut short": (large_jpeg()[:150], None),
+    "PNG": (pillow(Image.open(io.BytesIO(large_jpeg())), "PNG"), 1),
+}
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_reduced_decoding_equals_the_whole_one(name):
+    encoded, factor = REDUCED[name]
+    if factor is None:
+        with pytest.raises(ImageError, match="not a readable picture"):
+            imaging.decode_image(encoded, needed=SIZE)
+        return
+    whole, reduced = imaging.decode_image(encoded), imaging.decode_image(encoded, needed=SIZE)
+    assert [round(side / factor) for side in whole.shape[:2]] == list(reduced.shape[:2])
+    assert reduced.flags["C_CONTIGUOUS"]
+    for crop in (lambda image: image, lambda image: imaging.crop_to_aspect(image, SIZE)):
+        a, b = (imaging.resize_image(crop(image), SIZE).astype(int) for image in (whole, reduced))
+        np.testing.assert_allclose(a, b, atol=5)
+        assert abs(a - b).mean() < 1.5
+
+
+def test_a_damaged_length_in_the_header_leaves_the_plain_decoding():
+    encoded = large_jpeg()
+    at = encoded.index(b"\xff\xe0") + 2  # OpenCV looks for the next marker itself
+    encoded = encoded[:at] + b"\0\x03" + encoded[at + 2 :]
+    np.testing.assert_array_equal(imaging.decode_image(encoded, needed=SIZE), imaging.decode_image(encoded))
+
+
+def test_a_cut_off_jpeg_is_refused_at_any_scale():
+    encoded = pillow(np.tile(RGB, (20, 20, 1)), "JPEG")
+    with pytest.raises(ImageError, match="cut off"):
+        imaging.decode_image(encoded[: len(encoded) // 2], needed=(40, 40))
+
+
+def test_load_image_reads_reduced_but_for_nearest(tmp_path, monkeypatch):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(large_jpeg(640, 800))
+    whole = imaging.read_image(path)
+    nearest = np.array(Image.fromarray(whole).resize(SIZE[::-1], Image.NEAREST))
+    np.testing.assert_array_equal(imaging.load_image(path, SIZE, "nearest"), nearest)
+    for crop in (False, True):
+        reduced = imaging.read_image(path, needed=SIZE)
+        assert reduced.shape == (80, 100, 3)
+        reduced = imaging.crop_to_aspect(reduced, SIZE) if crop else reduced
+        expected = imaging.resize_image(reduced, SIZE)
+        np.testing.assert_array_equal(imaging.load_image(path, SIZE, "bilinear", crop), expected)
+
+
+def test_a_reduced_picture_may_have_no_more_pixels_than_a_whole_one(monkeypatch):
+    monkeypatch.setattr(imaging, "MAX_PIXELS", 640 * 800 - 1)
+    assert imaging.decode_image(large_jpeg(640, 800), needed=SIZE).shape == (640, 800, 3)  # OpenCV knows its own limit
+
+
 def test_picture_names():
     names = ["a.JPG", "b.webp", ".hidden.png", "._a.jpg", "notes.txt", "c.tiff"]
     assert [name for name in names if imaging.is_picture_name(name)] == ["a.JPG", "b.webp", "c.tiff"]

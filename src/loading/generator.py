@@ -37,11 +37,13 @@ class ImageDataGenerator(KerasImageDataGenerator):
         interpolation="nearest",
         keep_aspect_ratio=False,
         threads=None,
+        memory_gb=0.0,
     ) -> DirectoryIterator:
-        """Batches from a folder with one sub-folder for each class: Keras' arguments, and ``threads``.
+        """Batches from a folder with one sub-folder for each class: Keras' arguments, ``threads`` and ``memory_gb``.
 
-        ``threads`` load the pictures of one batch at a time (default: up to 4, one for each CPU); their number
-        changes the speed only. Pictures are decoded by :mod:`src.imaging`: upright, transparent places white.
+        ``threads`` load the pictures of one batch at a time (default: up to 4, one for each CPU), and up to
+        ``memory_gb`` of pictures (10^9 bytes; 0: none) are kept in memory for the epochs to come: both change the
+        speed only. Pictures are decoded by :mod:`src.imaging`: upright, transparent places white.
         """
         return DirectoryIterator(
             directory,
@@ -63,6 +65,7 @@ class ImageDataGenerator(KerasImageDataGenerator):
             keep_aspect_ratio=keep_aspect_ratio,
             dtype=self.dtype,
             threads=threads,
+            memory_gb=memory_gb,
         )
 
     def get_random_transform(self, img_shape, seed=None) -> dict:
@@ -80,18 +83,22 @@ class ImageDataGenerator(KerasImageDataGenerator):
         draw = np.random.default_rng(np.random.randint(2**32, size=4, dtype=np.uint32) if seed is None else seed)
 
         def symmetric(limit):
-            return draw.uniform(-limit, limit) if limit else 0
+            return _between(draw, -limit, limit) if limit else 0
+
+        def zoom():
+            return 1 if self.zoom_range == [1, 1] else _between(draw, *self.zoom_range)
 
         return {
             "theta": symmetric(self.rotation_range),
             "tx": _draw_shift(draw, self.height_shift_range, img_shape[self.row_axis - 1]),
             "ty": _draw_shift(draw, self.width_shift_range, img_shape[self.col_axis - 1]),
             "shear": symmetric(self.shear_range),
-            **dict(zip(("zx", "zy"), (1, 1) if self.zoom_range == [1, 1] else draw.uniform(*self.zoom_range, 2))),
+            "zx": zoom(),
+            "zy": zoom(),
             "flip_horizontal": bool((draw.random() < 0.5) & self.horizontal_flip),
             "flip_vertical": bool((draw.random() < 0.5) & self.vertical_flip),
             "channel_shift_intensity": symmetric(self.channel_shift_range) if self.channel_shift_range else None,
-            "brightness": None if self.brightness_range is None else draw.uniform(*self.brightness_range),
+            "brightness": None if self.brightness_range is None else _between(draw, *self.brightness_range),
         }
 
     def apply_transform(self, x, transform_parameters, out=None):
@@ -108,15 +115,20 @@ class ImageDataGenerator(KerasImageDataGenerator):
         return out
 
 
+def _between(draw: np.random.Generator, low: float, high: float) -> float:
+    """What ``draw.uniform(low, high)`` gives, in a tenth of its time."""
+    return low + (high - low) * draw.random()
+
+
 def _draw_shift(draw: np.random.Generator, limit, side: int) -> float:
     """A shift in pixels: of a list one member, of an int n any whole number below n, of a float up to that much.
 
     Either sign; values below one are fractions of ``side``.
     """
+    if isinstance(limit, float):
+        shift = _between(draw, -limit, limit) if limit else 0
+        return shift * side if limit < 1 else shift
     if not np.any(limit):
         return 0
-    if np.ndim(limit) == 1 or isinstance(limit, (int, np.integer)):
-        shift = draw.choice(limit) * draw.choice([-1, 1])
-    else:
-        shift = draw.uniform(-limit, limit)
+    shift = draw.choice(limit) * draw.choice([-1, 1])
     return shift * side if np.max(limit) < 1 else shift

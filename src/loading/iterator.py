@@ -4,16 +4,17 @@ import contextlib
 import hashlib
 import os
 import secrets
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import cv2
 import numpy as np
 from tensorflow.keras.preprocessing.image import DirectoryIterator as KerasDirectoryIterator
-from tensorflow.keras.preprocessing.image import Iterator, array_to_img, img_to_array, load_img
+from tensorflow.keras.preprocessing.image import Iterator, array_to_img, load_img
 
 from src.files import sha256_file
-from src.imaging import INTERPOLATIONS, PICTURE_SUFFIXES, ImageError, crop_to_aspect, read_image, resize_image
+from src.imaging import INTERPOLATIONS, PICTURE_SUFFIXES, ImageError, load_image
 from src.loading.folder import list_classes, list_pictures
+from src.loading.memory import PictureMemory
 from src.progress import say
 from src.settings import random_generator
 from src.threads import map_threads
@@ -41,6 +42,8 @@ class DirectoryIterator(KerasDirectoryIterator):
       ``max_queue_size`` are attributes of the iterator as of any ``PyDataset``; the default of one worker is enough,
       because ``fit`` fetches ahead.
     - An unreadable picture raises :class:`~src.imaging.ImageError`; see :func:`surface_errors`.
+    - Up to ``memory_gb`` of the pictures are kept in memory, decoded and at the target size: later epochs need not read
+      them again, and do not see it when a file changes meanwhile. Each of Keras' worker processes keeps its own.
     - Hidden files are passed over, all of ``imaging.PICTURE_SUFFIXES`` are taken.
 
     Batches are (N, *image_shape) of the generator's dtype (float32), in 0..255 unless the generator rescales, with
@@ -70,6 +73,7 @@ class DirectoryIterator(KerasDirectoryIterator):
         keep_aspect_ratio=False,
         dtype=None,
         threads=None,
+        memory_gb=0.0,
     ):
         # Not super().__init__: it lists files by other rules and prints on stdout, which is kept for results.
         if interpolation not in _INTERPOLATION_NAMES:
@@ -93,6 +97,8 @@ class DirectoryIterator(KerasDirectoryIterator):
         self.directory, self.class_mode = directory, class_mode
         self.dtype = dtype or image_data_generator.dtype
         self.threads = threads or min(4, os.cpu_count() or 1)
+        self._pool, self._pool_process = None, None  # see _helpers
+        self._memory = PictureMemory(int(memory_gb * 1e9))
         self.error: Exception | None = None  # the latest failure, for surface_errors
         self.epoch = 0
         self._begun, self._epoch_before_end = False, None  # see on_epoch_begin
@@ -193,15 +199,22 @@ class DirectoryIterator(KerasDirectoryIterator):
 
     def load_batch(self, indices: np.ndarray, epoch: int):
         """The pictures ``indices`` as ``epoch`` shows them, with their labels; neither order nor epoch moves on."""
-        images = np.empty((len(indices), *self.image_shape), self.dtype)
+        images = _empty_aligned((len(indices), *self.image_shape), self.dtype)
+        places = iter(range(len(indices)))  # shared by the threads: each takes the next one
+
+        def load_some() -> None:
+            room = np.empty(self.image_shape, np.float32)  # memory fresh from the system costs as much as the warp
+            for place in places:
+                self.load_view(indices[place], epoch, images[place], room)
+
         try:
-            if self.threads > 1 and len(indices) > 1:
-                # A pool for each batch costs 0.2 ms, and leaves no threads behind when Keras forks processes.
-                with ThreadPoolExecutor(self.threads) as pool:
-                    list(pool.map(lambda i: self.load_view(indices[i], epoch, images[i]), range(len(indices))))
-            else:
-                for index, slot in zip(indices, images):
-                    self.load_view(index, epoch, slot)
+            others = [self._helpers().submit(load_some) for _ in range(self.threads - 1)]
+            try:
+                load_some()
+            finally:
+                wait(others)  # they write into the batch
+            for other in others:
+                other.result()
         except Exception as error:
             self.error = error
             raise
@@ -221,19 +234,31 @@ class DirectoryIterator(KerasDirectoryIterator):
             result.update(file_digest.encode())
         return result.hexdigest()
 
+    def _helpers(self) -> ThreadPoolExecutor:
+        """The threads beside the calling one. They stay: new ones for each batch get their memory anew each time.
+
+        A process that Keras forks has none of them, and makes its own.
+        """
+        if self._pool_process != os.getpid():
+            self._pool, self._pool_process = ThreadPoolExecutor(max(1, self.threads - 1)), os.getpid()
+        return self._pool
+
     def get_parameters(self, index: int, epoch: int) -> dict:
         """The transform parameters of picture ``index`` in ``epoch``: a function of these two and the seed."""
         return self.image_data_generator.get_random_transform(
             self.image_shape, random_generator(self._seed, epoch, int(index))
         )
 
-    def load_view(self, index: int, epoch: int, out: np.ndarray | None = None) -> np.ndarray:
+    def load_view(
+        self, index: int, epoch: int, out: np.ndarray | None = None, room: np.ndarray | None = None
+    ) -> np.ndarray:
         """Picture ``index`` as ``epoch`` shows it: transformed and standardized, (*image_shape).
 
-        ``out``, a place in a batch, is written to where it is given, and returned.
+        ``out``, a place in a batch, is written to where it is given, and returned; ``room`` as for
+        :meth:`load_picture`.
         """
         out = np.empty(self.image_shape, self.dtype) if out is None else out
-        generator, picture = self.image_data_generator, self.load_picture(index)
+        generator, picture = self.image_data_generator, self.load_picture(index, room)
         in_place = out if out.dtype == np.float32 else None
         view = generator.standardize(
             generator.apply_transform(picture, self.get_parameters(index, epoch), out=in_place)
@@ -242,28 +267,34 @@ class DirectoryIterator(KerasDirectoryIterator):
             out[...] = view
         return out
 
-    def load_picture(self, index: int) -> np.ndarray:
-        """Picture ``index`` as it is, at the target size: float32 of ``image_shape``, 0..255. Raises ``ImageError``."""
-        path = self._filepaths[index]
+    def load_picture(self, index: int, room: np.ndarray | None = None) -> np.ndarray:
+        """Picture ``index`` as it is, at the target size: float32 of ``image_shape``, 0..255. Raises ``ImageError``.
+
+        ``room``, an array like the result, is overwritten and returned where it is given.
+        """
+        picture = self._memory.recall(index)
+        if picture is None:
+            picture = self._read(self._filepaths[index])
+            self._memory.keep(index, picture)
+        if self.data_format == "channels_first":
+            picture = picture.transpose(2, 0, 1)
+        room = np.empty(self.image_shape, np.float32) if room is None else room
+        np.copyto(room, picture)
+        return room
+
+    def _read(self, path: str) -> np.ndarray:
+        """The picture in a file as uint8 (height, width, channels) of the target size and the colour mode."""
         try:
-            picture = self._read(path)
+            if self.color_mode == "rgba":
+                options = {"interpolation": self.interpolation, "keep_aspect_ratio": self.keep_aspect_ratio}
+                with load_img(path, "rgba", self.target_size, **options) as image:
+                    return np.array(image)
+            interpolation = _INTERPOLATION_NAMES[self.interpolation]
+            image = load_image(path, self.target_size, interpolation, self.keep_aspect_ratio)
         except (ImageError, OSError) as error:
             reason = error.reason if isinstance(error, ImageError) else str(error)
             raise ImageError(path, f"{reason}; remove the file, or run split_dataset.py again") from error
-        return picture.transpose(2, 0, 1) if self.data_format == "channels_first" else picture
-
-    def _read(self, path: str) -> np.ndarray:
-        if self.color_mode == "rgba":
-            options = {"interpolation": self.interpolation, "keep_aspect_ratio": self.keep_aspect_ratio}
-            with load_img(path, "rgba", self.target_size, **options) as image:
-                return img_to_array(image, data_format="channels_last", dtype="float32")
-        image = read_image(path)
-        if self.keep_aspect_ratio:
-            image = crop_to_aspect(image, self.target_size)
-        if self.color_mode == "grayscale":
-            image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        image = resize_image(image, self.target_size, _INTERPOLATION_NAMES[self.interpolation])
-        return image.astype(np.float32).reshape(*self.target_size, -1)
+        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] if self.color_mode == "grayscale" else image
 
     def _labels(self, images: np.ndarray, indices: np.ndarray) -> np.ndarray:
         if self.class_mode == "input":
@@ -278,6 +309,14 @@ class DirectoryIterator(KerasDirectoryIterator):
         for image, index in zip(images, indices):
             name = f"{self.save_prefix}_{index}_{epoch}.{self.save_format}"
             array_to_img(image, self.data_format, scale=True).save(os.path.join(self.save_to_dir, name))
+
+
+def _empty_aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
+    """``np.empty`` at a multiple of 64 bytes: there TensorFlow takes the memory over, elsewhere it copies the batch."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.empty(size + 63, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 @contextlib.contextmanager

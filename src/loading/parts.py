@@ -29,6 +29,7 @@ def get_data_generators(
     class_mode: str | None = "categorical",
     interpolation: str = "bilinear",
     workers: int | None = None,
+    memory_gb: float = 1.0,
     class_names: Sequence[str] | None = None,
 ) -> tuple[DirectoryIterator, DirectoryIterator, DirectoryIterator]:
     """The iterators ``(train, val, test)`` over ``data_dir``/{train,val,test}/<class>/.
@@ -43,6 +44,9 @@ def get_data_generators(
         class_mode: "categorical" (one-hot), "sparse", "binary", "input" or None.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; all but the first average where they shrink.
         workers: threads that load a batch, None for up to 4; changes the speed only.
+        memory_gb: how much of each part (10^9 bytes) stays in memory after its first epoch, decoded: 6,600 pictures of
+            224 x 224 to the gigabyte; 0 for none. Changes the speed only, as long as no file changes during the run,
+            which would not be noticed.
         class_names: the classes in the order of their indices; None for those of train, sorted.
 
     Returns:
@@ -53,7 +57,13 @@ def get_data_generators(
         UserError: a folder or class is missing, empty, alone, or not the same in all parts.
     """
     class_names, _ = check_data_folder(data_dir, PARTS, class_names)
-    options = {"seed": seed, "class_mode": class_mode, "interpolation": interpolation, "threads": workers}
+    options = {
+        "seed": seed,
+        "class_mode": class_mode,
+        "interpolation": interpolation,
+        "threads": workers,
+        "memory_gb": memory_gb,
+    }
     train, val, test = (
         _iterate(
             os.path.join(data_dir, part),
@@ -81,6 +91,7 @@ def get_data_generator(
     class_mode: str | None = "categorical",
     interpolation: str = "bilinear",
     workers: int | None = None,
+    memory_gb: float = 1.0,
     class_names: Sequence[str] | None = None,
 ) -> DirectoryIterator:
     """The iterator over one part alone, e.g. for evaluation where the training pictures are not at hand.
@@ -99,6 +110,7 @@ def get_data_generator(
         seed=seed,
         interpolation=interpolation,
         threads=workers,
+        memory_gb=memory_gb,
     )
 
 

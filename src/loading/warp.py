@@ -4,6 +4,8 @@ Everything here takes channels last. The conventions, oddities included, are tho
 see :func:`affine_matrix`.
 """
 
+import math
+
 import cv2
 import numpy as np
 
@@ -27,27 +29,30 @@ def can_warp(image: np.ndarray, fill_mode: str, order: int) -> bool:
 
 
 def affine_matrix(parameters: dict, height: int, width: int) -> np.ndarray | None:
-    """The 3 x 3 float64 matrix from output (x, y, 1) to source (x, y, 1); None where nothing moves.
+    """The 2 x 3 float64 matrix from output (x, y, 1) to source (x, y), flips included; None where nothing else moves.
 
-    The product rotation, shift, shear, zoom of Keras about the centre that Keras takes: (height, width) / 2 - 0.5 for
-    (x, y). So on pictures that are not square the turn is about another point than the middle, and ``tx``, drawn from
-    ``height_shift_range``, moves columns. Both are kept: the views agree with those of the stock generator.
+    The product rotation, shift, shear, zoom of Keras, multiplied out, about the centre that Keras takes:
+    (height, width) / 2 - 0.5 for (x, y). So on pictures that are not square the turn is about another point than the
+    middle, and ``tx``, drawn from ``height_shift_range``, moves columns. Both are kept: the views agree with those of
+    the stock generator.
     """
-    theta, shear = np.deg2rad([parameters.get("theta", 0), parameters.get("shear", 0)])
+    theta, shear = parameters.get("theta", 0), parameters.get("shear", 0)
     tx, ty = parameters.get("tx", 0), parameters.get("ty", 0)
     zx, zy = parameters.get("zx", 1), parameters.get("zy", 1)
     if not (theta or tx or ty or shear or zx != 1 or zy != 1):
         return None
-    cos, sin = np.cos(theta), np.sin(theta)
-    matrix = (
-        np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-        @ np.array([[1, 0, tx], [0, 1, ty], [0, 0, 1]])
-        @ np.array([[1, -np.sin(shear), 0], [0, np.cos(shear), 0], [0, 0, 1]])
-        @ np.diag([zx, zy, 1])
-    )
-    center = np.array([[1, 0, height / 2 - 0.5], [0, 1, width / 2 - 0.5], [0, 0, 1]])
-    back = np.array([[1, 0, 0.5 - height / 2], [0, 1, 0.5 - width / 2], [0, 0, 1]])
-    return center @ matrix @ back
+    turn, sheared = math.radians(theta), math.radians(theta) + math.radians(shear)
+    cos, sin = math.cos(turn), math.sin(turn)
+    a, b = cos * zx, -math.sin(sheared) * zy
+    d, e = sin * zx, math.cos(sheared) * zy
+    x, y = height / 2 - 0.5, width / 2 - 0.5
+    c = x + cos * tx - sin * ty - a * x - b * y
+    f = y + sin * tx + cos * ty - d * x - e * y
+    if parameters.get("flip_horizontal"):  # the output's x becomes width - 1 - x
+        a, c, d, f = -a, c + a * (width - 1), -d, f + d * (width - 1)
+    if parameters.get("flip_vertical"):
+        b, c, e, f = -b, c + b * (height - 1), -e, f + e * (height - 1)
+    return np.array([[a, b, c], [d, e, f]])
 
 
 def warp_image(
@@ -69,16 +74,12 @@ def warp_image(
     """
     height, width = image.shape[:2]
     out = np.empty_like(image) if out is None else out
-    horizontal, vertical = (bool(parameters.get(f"flip_{axis}", False)) for axis in ("horizontal", "vertical"))
     matrix = affine_matrix(parameters, height, width)
     if matrix is None:
-        out[...] = image[:: -1 if vertical else 1, :: -1 if horizontal else 1]
+        rows, columns = (-1 if parameters.get(f"flip_{axis}") else 1 for axis in ("vertical", "horizontal"))
+        out[...] = image[::rows, ::columns]
     else:
-        if horizontal:
-            matrix = matrix @ np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]])
-        if vertical:
-            matrix = matrix @ np.array([[1, 0, 0], [0, -1, height - 1], [0, 0, 1]])
-        _warp_affine(image, matrix[:2], fill_mode, cval, order, out)
+        _warp_affine(image, matrix, fill_mode, cval, order, out)
     if (intensity := parameters.get("channel_shift_intensity")) is not None:
         np.clip(out + image.dtype.type(intensity), out.min(), out.max(), out=out)
     if (factor := parameters.get("brightness")) is not None:

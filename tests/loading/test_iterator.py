@@ -11,7 +11,7 @@ import pytest
 from tensorflow.keras.preprocessing.image import ImageDataGenerator as KerasImageDataGenerator
 
 from src.errors import UserError
-from src.imaging import ImageError, read_image
+from src.imaging import ImageError, load_image, read_image, resize_image, write_image
 from src.loading.generator import ImageDataGenerator
 from src.loading.iterator import surface_errors
 
@@ -173,6 +173,24 @@ def test_fit_sees_the_same_batches_whatever_the_workers(pictures):
         assert fitted(iterator, initial_epoch=1, epochs=3, shuffle=False) == expected[4:]
     # By default Keras shuffles the batches once more; they hold the same.
     assert sorted(fitted(flow(pictures, seed=3))) == sorted(expected[:4])
+
+
+@pytest.mark.parametrize("size", [(24, 32), (23, 31)])
+def test_tensorflow_takes_a_batch_over_without_a_copy(pictures, size):
+    images = flow(pictures, target_size=size)[1][0]
+    assert images.ctypes.data % 64 == 0 and images.flags["C_CONTIGUOUS"] and images.flags["WRITEABLE"]
+
+
+def test_large_jpegs_come_as_prediction_reads_them(tmp_path):
+    (tmp_path / "cat").mkdir()
+    path = tmp_path / "cat" / "large.jpg"
+    large = np.random.default_rng(0).integers(0, 256, (30, 40, 3)).astype(np.uint8)
+    write_image(path, resize_image(large, (480, 640), "bicubic"))
+    for interpolation in ("bilinear", "nearest"):
+        images = flow(tmp_path, ImageDataGenerator(), classes=["cat"], interpolation=interpolation)[0][0]
+        np.testing.assert_array_equal(images[0], load_image(path, (24, 32), interpolation))
+        whole = resize_image(read_image(path), (24, 32), interpolation)
+        assert (images[0] == whole).all() == (interpolation == "nearest")
 
 
 def test_save_to_dir(pictures, tmp_path):
