@@ -252,8 +252,8 @@ def load_image(
 
     ``keep_aspect_ratio`` cuts off what does not fit. Unless "nearest" asks for single pixels, a JPEG is decoded at the
     smallest of the scales 1, 1/2, 1/4, 1/8 that leaves twice ``size`` each way. Against the whole decoding that
-    changed photographs of 2.7 to 12 megapixels by 1.0 level of 255 in the mean, 99% of the values by at most 7; by 2.0
-    and 13 where once the size was left. Raises :class:`ImageError`.
+    changed mosaics of photographs, of 2.7 to 12 megapixels, by 1.0 level of 255 in the mean, 99% of the values by at
+    most 7; by 2.0 and 13 where only once the size was left. Raises :class:`ImageError`.
     """
     image = read_image(path, needed=None if interpolation == "nearest" else size)
     if keep_aspect_ratio:

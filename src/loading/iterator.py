@@ -235,7 +235,7 @@ class DirectoryIterator(KerasDirectoryIterator):
         return result.hexdigest()
 
     def _helpers(self) -> ThreadPoolExecutor:
-        """The threads beside the calling one. They stay: new ones for each batch get their memory anew each time.
+        """The threads beside the calling one. They stay: with new ones for each batch the page faults double.
 
         A process that Keras forks has none of them, and makes its own.
         """
