@@ -13,6 +13,7 @@ from tensorflow.keras.preprocessing.image import Iterator, array_to_img, load_im
 
 from src.files import sha256_file
 from src.imaging import INTERPOLATIONS, PICTURE_SUFFIXES, ImageError, load_image
+from src.loading.buffers import BatchBuffers
 from src.loading.folder import list_classes, list_pictures
 from src.loading.memory import PictureMemory
 from src.progress import say
@@ -99,6 +100,7 @@ class DirectoryIterator(KerasDirectoryIterator):
         self.threads = threads or min(4, os.cpu_count() or 1)
         self._pool, self._pool_process = None, None  # see _helpers
         self._memory = PictureMemory(int(memory_gb * 1e9))
+        self._buffers = BatchBuffers()
         self.error: Exception | None = None  # the latest failure, for surface_errors
         self.epoch = 0
         self._begun, self._epoch_before_end = False, None  # see on_epoch_begin
@@ -199,7 +201,7 @@ class DirectoryIterator(KerasDirectoryIterator):
 
     def load_batch(self, indices: np.ndarray, epoch: int):
         """The pictures ``indices`` as ``epoch`` shows them, with their labels; neither order nor epoch moves on."""
-        images = _empty_aligned((len(indices), *self.image_shape), self.dtype)
+        images = self._buffers.empty((len(indices), *self.image_shape), self.dtype)
         places = iter(range(len(indices)))  # shared by the threads: each takes the next one
 
         def load_some() -> None:
@@ -309,14 +311,6 @@ class DirectoryIterator(KerasDirectoryIterator):
         for image, index in zip(images, indices):
             name = f"{self.save_prefix}_{index}_{epoch}.{self.save_format}"
             array_to_img(image, self.data_format, scale=True).save(os.path.join(self.save_to_dir, name))
-
-
-def _empty_aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
-    """``np.empty`` at a multiple of 64 bytes: there TensorFlow takes the memory over, elsewhere it copies the batch."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    memory = np.empty(size + 63, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 @contextlib.contextmanager
