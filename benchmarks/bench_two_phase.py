@@ -8,6 +8,7 @@ are those on the same test pictures, each network fed by its own loader; their d
 
 import argparse
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,12 +26,14 @@ EXAMPLES = """\
   python -m benchmarks.bench_two_phase --data data --backbone resnet50 --weights none --seeds 42 43 44
   python -m benchmarks.bench_two_phase --data data --backbone efficientnet_lite0 --skip-reference"""
 BATCH_SIZE = 32
+_ENVIRONMENT = dict(os.environ)  # as the user's, before this process sets up TensorFlow for itself
 
 
 def run_timed(*arguments) -> float:
     """Seconds that ``python *arguments`` takes, its output on our stderr. Raises ``UserError`` where it fails."""
     begin = time.perf_counter()
-    if code := subprocess.run([sys.executable, *map(str, arguments)], stdout=sys.stderr).returncode:
+    command_line = [sys.executable, *map(str, arguments)]
+    if code := subprocess.run(command_line, stdout=sys.stderr, env=_ENVIRONMENT).returncode:
         raise UserError(f"{' '.join(map(str, arguments))} ended with exit code {code}; see above")
     return time.perf_counter() - begin
 

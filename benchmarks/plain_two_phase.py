@@ -2,14 +2,13 @@
 
 Stock ImageDataGenerator, ``fit`` with the backbone frozen, then ``fit`` with its top layers unfrozen; the best epoch of
 each by validation loss is kept. The network, its weights, the cut, the batch size, the augmentation and the learning
-rates are those of ``src.transfer_model``; BatchNormalization is frozen in both phases as it should be.
+rates are those of ``src.transfer_model``; BatchNormalization is frozen in both phases as it should be. TensorFlow is
+imported as it comes, without the settings of ``src.settings.quiet_tensorflow``.
 """
 
 import argparse
 import sys
 from pathlib import Path
-
-from src.settings import quiet_tensorflow
 
 
 def stock_pictures(data: str, part: str, backbone, batch_size: int, seed: int, class_names: list[str]):
@@ -61,7 +60,6 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
-    quiet_tensorflow()
     train_plain(
         options.data,
         options.backbone,

@@ -99,7 +99,7 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
             base,
             train,
             val,
-            schedule if settings.augment else replace(schedule, views=min(schedule.views, 1)),
+            replace(schedule, views=schedule.views_of(train.samples, settings.augment)),
             first_trainable=first_trainable,
             from_scratch=from_scratch,
             seed=settings.seed,

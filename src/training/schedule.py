@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from src.settings import ENGINES, auto_or_count, natural_float, natural_int, option, positive_float, positive_int
+from src.settings import ENGINES, auto_or_count, auto_or_positive, natural_float, option, positive_float
+
+# More views cost time and brought nothing that could be measured (docs/performance.md): for few pictures they are cheap.
+_VIEWS_IN_ALL = 2000
 
 
 @dataclass(frozen=True)
@@ -13,11 +16,17 @@ class TwoPhaseSettings:
     phase2_epochs: str | int = option("auto", "epochs with its top layers unfrozen; S1: 5", type=auto_or_count)
     phase1_rate: float = option(1e-4, "learning rate (Adam) of phase 1", type=positive_float)
     phase2_rate: float = option(1e-5, "learning rate (Adam) of phase 2", type=positive_float)
-    patience: int = option(3, "epochs without improvement of validation loss that end a phase", type=positive_int)
-    views: int = option(
-        4,
-        "augmented views of each training picture that go through the frozen layers once; 0: a new one every epoch",
-        type=natural_int,
+    patience: str | int = option(
+        "auto",
+        "epochs without improvement of validation loss that end a phase; auto: 3, but 1 for a phase 2 of auto epochs, "
+        "of which each takes as long as all of phase 1",
+        type=auto_or_positive,
+    )
+    views: str | int = option(
+        "auto",
+        "augmented views of each training picture that go through the frozen layers once; 0: a new one every epoch; "
+        "auto: 4 for few pictures, down to 1 for more than 1,000",
+        type=auto_or_count,
     )
     cache_gb: float = option(
         10.0,
@@ -26,3 +35,14 @@ class TwoPhaseSettings:
         type=natural_float,
     )
     engine: str = option("auto", "what computes the frozen layers; auto: the fastest here", choices=ENGINES)
+
+    def patience_of(self, phase: int) -> int:
+        """Epochs without improvement after which phase 1 or 2 ends."""
+        if self.patience != "auto":
+            return self.patience
+        return 1 if phase == 2 and self.phase2_epochs == "auto" else 3
+
+    def views_of(self, pictures: int, augmented: bool) -> int:
+        """How many views of each of so many training pictures are computed; without augmentation all are alike."""
+        views = min(4, max(1, _VIEWS_IN_ALL // pictures)) if self.views == "auto" else self.views
+        return views if augmented else min(views, 1)

@@ -61,12 +61,12 @@ def train_two_phase(
         features_dir: where stored features last beyond this training, for the next; None removes them at the end.
     """
     history = TrainingHistory(logits)
+    settings = replace(settings, views=settings.views_of(train.samples, augmented=True))
     if from_scratch:
         say("Nothing is frozen: all layers train in both phases.")
         settings = replace(settings, views=0)
     else:
         freeze_below(base, None)
-    common = {"patience": settings.patience, "class_weight": class_weight}
     with contextlib.ExitStack() as open_stores:
         cuts = _choose_cuts(logits, base, settings, first_trainable)
         phases = dict.fromkeys((1, 2), (logits, train, val))
@@ -79,7 +79,8 @@ def train_two_phase(
             phase=1,
             epochs=settings.phase1_epochs,
             learning_rate=settings.phase1_rate,
-            **common,
+            patience=settings.patience_of(1),
+            class_weight=class_weight,
         )
         if settings.phase2_epochs != 0:
             if history.best_row:
@@ -96,7 +97,8 @@ def train_two_phase(
                 phase=2,
                 epochs=settings.phase2_epochs,
                 learning_rate=settings.phase2_rate,
-                **common,
+                patience=settings.patience_of(2),
+                class_weight=class_weight,
             )
     history.restore_best()
     for layer in base.layers:  # the bundle is an ordinary network; what was frozen is a matter of this training

@@ -198,3 +198,14 @@ def test_nan_stops_and_keeps_the_last_good_epoch(capsys):
     assert history.best_row["epoch"] == 1
     with pytest.raises(UserError, match="smaller learning rate"):
         TrainingHistory(keras.Sequential()).restore_best()
+
+
+def test_auto_takes_more_views_of_fewer_pictures_and_one_patience_for_costly_epochs():
+    auto = TwoPhaseSettings()
+    assert [auto.views_of(n, True) for n in (1, 100, 500, 700, 1000, 25_000)] == [4, 4, 4, 2, 2, 1]
+    assert [auto.views_of(n, False) for n in (1, 25_000)] == [1, 1]
+    assert TwoPhaseSettings(views=0).views_of(10, True) == TwoPhaseSettings(views=0).views_of(10, False) == 0
+    assert TwoPhaseSettings(views=8).views_of(25_000, True) == 8
+    assert (auto.patience_of(1), auto.patience_of(2)) == (3, 1)
+    assert TwoPhaseSettings(phase2_epochs=5).patience_of(2) == 3
+    assert TwoPhaseSettings(patience=7).patience_of(2) == 7
