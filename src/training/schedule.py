@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from src.settings import ENGINES, auto_or_count, auto_or_positive, natural_float, option, positive_float
 
-# More views cost time and brought nothing that could be measured (docs/performance.md): for few pictures they are cheap.
+# More views brought nothing that could be measured (docs/performance.md); where pictures are few they cost little.
 _VIEWS_IN_ALL = 2000
 
 
