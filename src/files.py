@@ -123,9 +123,10 @@ def sha256_file(path: str | os.PathLike) -> str:
 
 @contextlib.contextmanager
 def lock_file(path: str | os.PathLike) -> Iterator[bool]:
-    """Try to lock a file for this process, without waiting; yields whether that succeeded.
+    """Try to lock a file for this process, without waiting; yields False where another holds it.
 
-    The system lets go of the lock when the process ends, however it ends. The file itself stays.
+    The system lets go of the lock when the process ends, however it ends. The file itself stays. On a file system
+    without locks nothing is locked, and True is yielded.
     """
     with open(path, "ab") as stream:
         try:
@@ -138,7 +139,9 @@ def lock_file(path: str | os.PathLike) -> Iterator[bool]:
                 import fcntl
 
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except (BlockingIOError, PermissionError):
             yield False
             return
+        except OSError:  # a network drive that knows no locks
+            pass
         yield True

@@ -136,12 +136,18 @@ def _decode_reduced(buffer: np.ndarray, needed: tuple[int, int]) -> np.ndarray |
         fits = not may_be_turned or (height % factor == 0 and width % factor == 0)
         if fits and min(height, width) >= factor * _REDUCED_MARGIN * max(needed):
             image = cv2.imdecode(buffer, flag)
-            if image is None:
-                return None
+            if image is None or image.shape[:2] not in _reduced_shapes(height, width, factor, may_be_turned):
+                return None  # as with EXIF behind the frame's header, which is legal and hardly ever seen
             if not may_be_turned:
                 image = image[: round(height / factor), : round(width / factor)]
             return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return None
+
+
+def _reduced_shapes(height: int, width: int, factor: int, may_be_turned: bool) -> list[tuple[int, int]]:
+    """What a decoded JPEG of this size may measure at a part of it."""
+    shape = -(-height // factor), -(-width // factor)
+    return [shape, shape[::-1]] if may_be_turned else [shape]
 
 
 def _jpeg_header(buffer: np.ndarray) -> tuple[int, int, bool] | None:

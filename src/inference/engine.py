@@ -6,13 +6,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from src.errors import UserError
 from src.inference.frozen_graph import freeze
 from src.inference.keras_engine import KerasEngine
 from src.progress import say
 
 # An engine is taken only if all its outputs on the probe agree with Keras to this share of the largest value of each.
 TOLERANCE = 1e-4
-_PROBE_PICTURES = 3  # an odd number: the last chunk of an engine that works in chunks is then a smaller one
+# The same in mixed precision, whose arithmetic has three digits.
+HALF_TOLERANCE = 3e-2
+_PROBE_PICTURES = 9  # an odd number, so that an engine that works in chunks has a smaller one at the end
 
 
 class Engine(Protocol):
@@ -27,7 +30,7 @@ class Engine(Protocol):
     precision: str
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Compute one batch.
+        """Compute one batch; one call at a time.
 
         Args:
             images: (N, H, W, 3) as the network takes them, N >= 1; unchanged.
@@ -38,32 +41,47 @@ class Engine(Protocol):
         ...
 
 
+def precision_of(name: str) -> str:
+    """The precision that :func:`create_engine` aims at here: part of what its outputs depend on."""
+    return "mixed_float16" if name != "openvino" and _has_gpu() else "float32"
+
+
+def _has_gpu() -> bool:
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def create_engine(inputs, outputs: dict, name: str = "auto") -> Engine:
     """The fastest engine here for a part of a Keras network in inference mode.
 
-    OpenVINO on a CPU, if what it computes agrees with Keras (:data:`TOLERANCE`) on a probe; Keras with mixed precision
-    and XLA on a GPU; else Keras as it is. That the choice falls back to Keras is said in one line.
+    OpenVINO on a CPU; Keras with mixed precision and XLA on a GPU; each only if what it computes agrees with plain
+    Keras on a probe (:data:`TOLERANCE`, :data:`HALF_TOLERANCE`), else Keras as it is, which is said in one line.
 
     Args:
         inputs: the model's symbolic input, (None, H, W, 3).
         outputs: names and symbolic tensors that depend on ``inputs``.
-        name: one of ``settings.ENGINES``; but for "auto" nothing is chosen or compared.
+        name: one of ``settings.ENGINES``.
+
+    Raises:
+        UserError: the engine that is asked for by name does not serve.
     """
     model = keras.Model(inputs, outputs)
-    if name == "keras" or (name == "auto" and tf.config.list_physical_devices("GPU")):
+    if name == "keras" and not _has_gpu():
         return KerasEngine(model)
     try:
-        from src.inference.openvino_engine import OpenVINOEngine
+        if name != "openvino" and _has_gpu():
+            engine, tolerance = KerasEngine(model, gpu=True), HALF_TOLERANCE
+        else:
+            from src.inference.openvino_engine import OpenVINOEngine
 
-        engine = OpenVINOEngine.from_graph(freeze(model))
-        if name == "auto":
-            check_agreement(engine, model)
+            engine, tolerance = OpenVINOEngine.from_graph(freeze(model)), TOLERANCE
+        check_agreement(engine, model, tolerance)
         return engine
-    except Exception as error:  # OpenVINO raises RuntimeError and its own for whatever a network may hold
-        if name != "auto":
-            raise
-        say(f"The faster engine OpenVINO does not serve here ({' '.join(str(error).split())[:150]}): using Keras.")
-        return KerasEngine(model)
+    except Exception as error:  # OpenVINO and XLA raise RuntimeError and kinds of their own on what they cannot do
+        reason = " ".join(str(error).split())[:150]
+        if name == "openvino":
+            raise UserError(f"OpenVINO does not serve here ({reason}); leave out --engine") from error
+        say(f"The faster engine does not serve here ({reason}): using Keras as it is.")
+        return KerasEngine(model, gpu=False)
 
 
 def check_agreement(engine: Engine, model: keras.Model, tolerance: float = TOLERANCE) -> None:

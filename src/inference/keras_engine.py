@@ -13,13 +13,12 @@ class KerasEngine:
 
     Args:
         model: one input, its outputs a dict of names and tensors.
-        gpu: whether to compute as on a GPU; None to look for one.
+        gpu: whether to compute as on a GPU.
     """
 
     name = "keras"
 
-    def __init__(self, model: keras.Model, *, gpu: bool | None = None):
-        gpu = bool(tf.config.list_physical_devices("GPU")) if gpu is None else gpu
+    def __init__(self, model: keras.Model, *, gpu: bool = False):
         self.precision = "mixed_float16" if gpu else "float32"
         self._model = in_precision(model, self.precision) if gpu else model
         shape = tuple(self._model.inputs[0].shape)
@@ -48,4 +47,7 @@ def in_precision(model: keras.Model, policy: str) -> keras.Model:
 
     copy = keras.models.clone_model(model, clone_function=convert)
     copy.set_weights(model.get_weights())
+    for layer in copy.layers:
+        if hasattr(layer, "finalize_state"):  # Normalization computes with copies of its weights
+            layer.finalize_state()
     return copy

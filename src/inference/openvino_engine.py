@@ -1,5 +1,6 @@
 """OpenVINO on the CPU: the frozen network at two to three times the rate of Keras' graph. Loads no TensorFlow."""
 
+import contextlib
 import functools
 import os
 import tempfile
@@ -67,37 +68,40 @@ class OpenVINOEngine:
             raise UserError(f"{path} is not a network that OpenVINO reads ({reason})") from error
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write ``path`` (.xml, the graph) and the file .bin beside it (its float32 weights)."""
+        """Write ``path`` (.xml, the graph) and the .bin beside it (its float32 weights), neither being there yet."""
         openvino.save_model(self._model, path, compress_to_fp16=False)
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         results: dict[str, np.ndarray] = {}
-        pending: list[int | None] = [None] * len(self._requests)  # where the chunk that each request computes begins
-        held: list[np.ndarray | None] = [None] * len(self._requests)
+        # OpenVINO keeps only the address of an array: one that nothing else holds is freed, and its memory overwritten,
+        # while the request still reads it. So each request's chunk stays here, with its place, until it is done.
+        held: list[tuple[int, np.ndarray] | None] = [None] * len(self._requests)
 
         def collect(number: int) -> None:
-            request, start = self._requests[number], pending[number]
-            if start is None:
+            if held[number] is None:
                 return
-            pending[number] = None
+            request, (start, chunk) = self._requests[number], held[number]
             request.wait()
+            held[number] = None
             for index, name in enumerate(self._names):
                 values = request.get_output_tensor(index).data
                 if name not in results:
                     results[name] = np.empty((len(images), *values.shape[1:]), np.float32)
-                results[name][start : start + len(values)] = values
+                results[name][start : start + len(chunk)] = values
 
         try:
             for turn, start in enumerate(range(0, len(images), _CHUNK)):
                 number = turn % len(self._requests)
                 collect(number)
-                # OpenVINO keeps only the address: an array that nothing else holds is freed, and its memory
-                # overwritten, while the request still reads it.
-                held[number] = np.array(images[start : start + _CHUNK], np.float32, order="C")
-                self._requests[number].set_input_tensor(openvino.Tensor(held[number], shared_memory=True))
+                chunk = np.array(images[start : start + _CHUNK], np.float32, order="C")
+                held[number] = start, chunk
+                self._requests[number].set_input_tensor(openvino.Tensor(chunk, shared_memory=True))
                 self._requests[number].start_async()
-                pending[number] = start
-        finally:
             for number in range(len(self._requests)):
                 collect(number)
+        finally:
+            for request, content in zip(self._requests, held):
+                if content is not None:  # after an error or Ctrl-C
+                    with contextlib.suppress(Exception):
+                        request.wait()
         return results

@@ -229,12 +229,20 @@ class DirectoryIterator(KerasDirectoryIterator):
 
         That is the files' bytes in their order, how they are read and resized, the transform's settings, and the seed.
         """
-        generator = {key: value for key, value in vars(self.image_data_generator).items() if not callable(value)}
+        generator = dict(vars(self.image_data_generator))
+        if generator.pop("preprocessing_function", None):  # what a function does cannot be told: never the same twice
+            generator["preprocessing_function"] = secrets.token_hex()
+        arrays = {key: value.tobytes() for key, value in generator.items() if isinstance(value, np.ndarray)}
         reading = [list(self.image_shape), self.color_mode, self.interpolation, self.keep_aspect_ratio, self._seed]
-        result = hashlib.sha256(repr((READING_VERSION, reading, sorted(generator.items()))).encode())
+        versions = READING_VERSION, cv2.__version__
+        result = hashlib.sha256(repr((versions, reading, sorted((generator | arrays).items()))).encode())
         for file_digest in map_threads(sha256_file, self._filepaths):
             result.update(file_digest.encode())
         return result.hexdigest()
+
+    def forget_pictures(self) -> None:
+        """Let go of the decoded pictures in memory, and keep no more."""
+        self._memory = PictureMemory(0)
 
     def _helpers(self) -> ThreadPoolExecutor:
         """The threads beside the calling one. They stay: with new ones for each batch the page faults double.

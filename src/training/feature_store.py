@@ -13,6 +13,7 @@ import json
 import math
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from src.errors import UserError
 from src.files import lock_file, read_json, write_json
 
 _RECORD = "store.json"
+_LOCK = "lock"
 _SECONDS_BETWEEN_CHECKPOINTS = 10.0
 _FREE_BYTES = 2**30  # what is left free on the disk, for all else
 
@@ -68,6 +70,10 @@ class StoreKey:
         return views * self.pictures * sum(column.row_bytes for column in self.columns)
 
 
+class HalfOverflow(Exception):
+    """A column of float16 cannot hold a finite value."""
+
+
 class FeatureStore:
     """The rows of some pictures in any number of views. Made by :func:`open_store`.
 
@@ -93,7 +99,12 @@ class FeatureStore:
         return min(rows, *written)
 
     def append(self, values: dict[str, np.ndarray]) -> None:
-        """Write the next rows: for each column (n, *shape). Raises ``OverflowError`` where float16 cannot hold them."""
+        """Write the next rows: for each column (n, *shape).
+
+        Raises:
+            HalfOverflow: float16 cannot hold a value.
+            UserError: a value is not a finite number at all.
+        """
         rows = {column.name: self._converted(values[column.name], column) for column in self.key.columns}
         if not self._streams:
             self._begin()
@@ -107,9 +118,11 @@ class FeatureStore:
     def _converted(values: np.ndarray, column: Column) -> np.ndarray:
         with np.errstate(over="ignore"):
             converted = np.ascontiguousarray(values, column.dtype)
-        if column.dtype == "float16" and not np.isfinite(converted).all():
-            raise OverflowError(f"{column.name} has values that float16 cannot hold")
-        return converted
+        if np.isfinite(converted).all():
+            return converted
+        if np.isfinite(values).all():
+            raise HalfOverflow(f"{column.name} has values that float16 cannot hold")
+        raise UserError("the frozen layers answer with NaN or infinity; take other weights, or --views 0")
 
     def _begin(self) -> None:
         """Open the files for writing, cut to the rows that are recorded."""
@@ -129,11 +142,15 @@ class FeatureStore:
 
     def close(self) -> None:
         """End writing. The rows stay readable."""
-        if self._streams:
-            self.checkpoint()
-        for stream in self._streams.values():
-            stream.close()
-        self._streams = {}
+        streams = self._streams
+        try:
+            if streams:
+                self.checkpoint()
+        finally:
+            self._streams = {}
+            for stream in streams.values():
+                with contextlib.suppress(OSError):  # a full disk, which the checkpoint has reported
+                    stream.close()
 
     def view(self, name: str, view: int) -> np.ndarray:
         """The rows of one view, mapped read-only: (pictures, *shape) of the column's dtype."""
@@ -147,56 +164,85 @@ class FeatureStore:
 def open_store(root: Path, key: StoreKey) -> Iterator[FeatureStore]:
     """The store for ``key`` under ``root``, new or as far as it got; writing ends with the context, however it ends.
 
-    One process writes at a time. Where another has this store, the caller gets a private one that is removed at the
+    One process has a store at a time. Where another has this one, the caller gets a private one that is removed at the
     end.
     """
-    folder = root / key.folder_name
-    folder.mkdir(parents=True, exist_ok=True)
-    with lock_file(folder / "lock") as free:
-        if not free:
-            folder = root / f"{folder.name}-{os.getpid()}"
-            folder.mkdir(exist_ok=True)
+    root.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        folder = root / key.folder_name
+        folder.mkdir(exist_ok=True)
+        if not stack.enter_context(lock_file(folder / _LOCK)):
+            folder = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=root))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            stack.enter_context(lock_file(folder / _LOCK))
+        os.utime(folder)  # its last use, by which make_room goes
         store = FeatureStore(folder, key)
-        try:
-            yield store
-        finally:
-            try:
-                store.close()
-            finally:
-                if not free:
-                    shutil.rmtree(folder, ignore_errors=True)
+        stack.callback(store.close)
+        yield store
 
 
 def make_room(root: Path, sizes: dict[str, int], bound: int) -> str:
     """Remove the stores that were not used for longest, until those that are wanted fit within ``bound`` and the disk.
+
+    Stores that a process has open stay.
 
     Args:
         sizes: the bytes that each wanted store will take in the end, by the name of its folder.
         bound: bytes for all stores together.
 
     Returns:
-        "" where there is room now, else why not; then nothing was removed.
+        "" where there is room now, else why not.
     """
-    present = {path.parent: os.path.getmtime(path) for path in root.glob(f"*/{_RECORD}")}
-    taken = {folder: sum(path.stat().st_size for path in folder.iterdir()) for folder in present}
-    others = sorted((folder for folder in present if folder.name not in sizes), key=present.get)
     wanted = sum(sizes.values())
-    missing = wanted - sum(taken.get(root / name, 0) for name in sizes)
+    if wanted > bound:
+        return f"it would take {format_bytes(wanted)}, more than the bound of {format_bytes(bound)} (--cache-gb)"
+    taken = {folder: _size(folder) for folder in root.iterdir() if folder.is_dir()} if root.is_dir() else {}
+    others = sorted((folder for folder in taken if folder.name not in sizes), key=_last_use)
+    missing = sum(max(0, size - taken.get(root / name, 0)) for name, size in sizes.items())
     existing = root
     while not existing.exists():
         existing = existing.parent
     free = shutil.disk_usage(existing).free - _FREE_BYTES
-    left = sum(taken[folder] for folder in others)
-    if wanted > bound:
-        return f"it would take {format_bytes(wanted)}, more than the bound of {format_bytes(bound)} (--cache-gb)"
-    if missing > free + left:
+    total = sum(taken.values()) + missing
+    if missing <= free + sum(taken[folder] for folder in others):
+        for folder in others:
+            if total <= bound and missing <= free:
+                break
+            if _remove(folder):
+                total, free = total - taken[folder], free + taken[folder]
+    if missing > free:
         return f"it would take {format_bytes(missing)} more, and the disk has {format_bytes(max(free, 0))} to spare"
-    for folder in others:
-        if left + wanted <= bound and missing <= free:
-            break
-        shutil.rmtree(folder, ignore_errors=True)
-        left, free = left - taken[folder], free + taken[folder]
     return ""
+
+
+def _size(folder: Path) -> int:
+    size = 0
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process's temporary file
+            size += path.stat().st_size
+    return size
+
+
+def _last_use(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _remove(folder: Path) -> bool:
+    """Remove a store unless a process has it open; returns whether it is gone."""
+    try:
+        with lock_file(folder / _LOCK) as ours:
+            if ours:
+                for path in folder.iterdir():
+                    if path.name != _LOCK:
+                        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    if ours:
+        shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def format_bytes(count: float) -> str:

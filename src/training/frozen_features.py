@@ -55,11 +55,12 @@ def network_digest(lower: keras.Model) -> str:
     return result.hexdigest()
 
 
-def store_key(pictures, network: str, tensors: dict, *, half: bool = True) -> StoreKey:
+def store_key(pictures, fingerprint: str, network: str, tensors: dict, *, half: bool = True) -> StoreKey:
     """The key of what ``tensors`` are for the views of ``pictures``.
 
     Args:
         pictures: a ``DirectoryIterator``.
+        fingerprint: of the pictures, by their method of that name, which reads all files.
         network: what identifies the network below the tensors and the precision it is computed in.
         tensors: symbolic, by name.
         half: keep maps as float16. Vectors, which take little, are float32 in any case.
@@ -68,7 +69,7 @@ def store_key(pictures, network: str, tensors: dict, *, half: bool = True) -> St
     for name, tensor in tensors.items():
         shape = tuple(tensor.shape[1:])
         columns.append(Column(name, shape, "float16" if half and len(shape) > 1 else "float32"))
-    origin = {"version": _VERSION, "network": network, "pictures": pictures.fingerprint()}
+    origin = {"version": _VERSION, "network": network, "pictures": fingerprint}
     return StoreKey(origin, tuple(columns), pictures.samples)
 
 
@@ -88,7 +89,8 @@ def stored_features(
         One ``Features`` for each column of ``key``, readable within the context.
 
     Raises:
-        OverflowError: a column of float16 cannot hold a value.
+        HalfOverflow: a column of float16 cannot hold a value.
+        UserError: the network answers with what is no number, or a picture cannot be read.
     """
     with open_store(root, key) as store:
         if store.rows < views * key.pictures:
@@ -153,4 +155,4 @@ class FeatureBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int):
         indices = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        return self.features.values[self.view][indices].astype(np.float32), self.features.labels[indices]
+        return self.features.values[self.view][indices].astype(np.float32, copy=False), self.features.labels[indices]

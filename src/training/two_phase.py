@@ -9,14 +9,16 @@ import contextlib
 import functools
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from src.inference.engine import create_engine
+from src.errors import explain_os_error
+from src.inference.engine import create_engine, precision_of
 from src.progress import say
-from src.training.feature_store import format_bytes, make_room
+from src.training.feature_store import HalfOverflow, format_bytes, make_room
 from src.training.fit import TrainingHistory, fit_phase
 from src.training.frozen_features import FeatureBatches, network_digest, split_at, store_key, stored_features
 from src.training.schedule import TwoPhaseSettings
@@ -71,7 +73,8 @@ def train_two_phase(
         cuts = _choose_cuts(logits, base, settings, first_trainable)
         phases = dict.fromkeys((1, 2), (logits, train, val))
         if cuts:
-            root = features_dir or Path(open_stores.enter_context(tempfile.TemporaryDirectory(prefix="features-")))
+            temporary = tempfile.TemporaryDirectory(prefix="features-", ignore_cleanup_errors=True)
+            root = features_dir or Path(open_stores.enter_context(temporary))
             phases |= _store_features(logits, cuts, train, val, settings, seed, root, open_stores)
         fit_phase(
             *phases[1],
@@ -100,7 +103,8 @@ def train_two_phase(
                 patience=settings.patience_of(2),
                 class_weight=class_weight,
             )
-    history.restore_best()
+        history.restore_best()
+        phases.clear()  # on some systems files cannot be removed while they are mapped
     for layer in base.layers:  # the bundle is an ordinary network; what was frozen is a matter of this training
         layer.trainable = True
     return history
@@ -120,33 +124,47 @@ def _choose_cuts(logits, base, settings: TwoPhaseSettings, first_trainable: int)
 def _store_features(logits, cuts, train, val, settings: TwoPhaseSettings, seed: int, root: Path, open_stores) -> dict:
     """For each phase whose features have room the model to fit and its train and val."""
     parts = {"train": (train, settings.views), "val": (val, 1)}
-    half = True
-    while cuts:
+    fingerprints = {part: pictures.fingerprint() for part, (pictures, _) in parts.items()}
+    cuts, half, stored = dict(cuts), True, None
+    while cuts and stored is None:
         tensors = dict(cuts.values())
-        lower = keras.Model(logits.inputs[0], tensors)
-        network = network_digest(lower)
-        keys = {part: store_key(pictures, network, tensors, half=half) for part, (pictures, _) in parts.items()}
+        lower = keras.Model(logits.inputs[0], tensors, name="frozen")
+        network = f"{network_digest(lower)} {settings.engine} {precision_of(settings.engine)}"
+        keys = {
+            part: store_key(pictures, fingerprints[part], network, tensors, half=half)
+            for part, (pictures, _) in parts.items()
+        }
         sizes = {key.folder_name: key.size(parts[part][1]) for part, key in keys.items()}
         if refusal := make_room(root, sizes, int(settings.cache_gb * 1e9)):
             phase = max(cuts)
             say(f"Phase {phase} computes every epoch anew, since {refusal} to store what its frozen layers compute.")
             del cuts[phase]
             continue
+        views = f"{settings.views} view{'s' if settings.views > 1 else ''}"
         say(
-            f"The frozen layers compute once: {settings.views} view{'s'[: settings.views > 1]} of each training "
-            f"picture, {format_bytes(sum(sizes.values()))} in {root}."
+            f"The frozen layers compute once, {views} of each training picture: {format_bytes(sum(sizes.values()))} "
+            f"in {root}."
         )
-        engine = functools.cache(lambda: create_engine(logits.inputs[0], tensors, settings.engine))  # noqa: B023
+        engine = functools.cache(partial(create_engine, logits.inputs[0], tensors, settings.engine))
         try:
-            stored = {
-                part: open_stores.enter_context(
-                    stored_features(root, keys[part], pictures, views, engine, f"Features of {part}")
-                )
-                for part, (pictures, views) in parts.items()
-            }
-            break
-        except OverflowError:
-            half = False  # float32 then, at twice the size
+            with contextlib.ExitStack() as attempt:
+                stored = {
+                    part: attempt.enter_context(
+                        stored_features(root, keys[part], pictures, views, engine, f"Features of {part}")
+                    )
+                    for part, (pictures, views) in parts.items()
+                }
+                open_stores.push(attempt.pop_all())
+        except HalfOverflow as error:
+            half = False
+            say(f"{error}: stored as float32, at twice the size.")
+        except OSError as error:
+            say(f"Every epoch computes anew, since nothing can be stored in {root} ({explain_os_error(error)}).")
+            cuts.clear()
+        engine.cache_clear()  # the network in the engine's form is done with
+    if len(cuts) == (settings.phase1_epochs != 0) + (settings.phase2_epochs != 0):
+        for pictures, _ in parts.values():
+            pictures.forget_pictures()
     return {
         phase: (
             split_at(logits, tensor),

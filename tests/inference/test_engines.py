@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from src.errors import UserError
-from src.inference.engine import TOLERANCE, check_agreement, create_engine
+from src.inference.engine import TOLERANCE, check_agreement, create_engine, precision_of
 from src.inference.frozen_graph import freeze
 from src.inference.keras_engine import KerasEngine, in_precision
 from src.inference.openvino_engine import OpenVINOEngine
@@ -17,7 +17,11 @@ def _network():
     """Maps, a vector and logits as outputs, named out of alphabetical order."""
     keras.utils.set_random_seed(1)
     inputs = keras.Input((12, 10, 3), name="images")
-    maps = layers.Conv2D(4, 3, activation="relu", name="maps")(layers.Rescaling(1 / 255)(inputs[..., ::-1]))
+    normalization = layers.Normalization(name="normalization")
+    scaled = normalization(inputs[..., ::-1])
+    normalization.set_weights([np.full(3, 110.0), np.full(3, 500.0), np.array(1)])
+    normalization.finalize_state()
+    maps = layers.Conv2D(4, 3, activation="relu", name="maps")(scaled)
     vector = layers.GlobalAveragePooling2D(name="vector")(maps)
     logits = layers.Dense(3, name="logits")(layers.Dropout(0.5)(vector))
     return inputs, {"vector": vector, "logits": logits, "maps": maps}
@@ -37,7 +41,7 @@ def test_any_number_of_pictures_gives_what_keras_gives(engine, count):
     chosen = create_engine(inputs, outputs, engine)
     assert (chosen.name, chosen.precision) == (engine, "float32")
     computed = chosen.run(images)
-    assert list(computed) == list(outputs) or set(computed) == set(outputs)
+    assert set(computed) == set(outputs)
     for name, values in model(images, training=False).items():
         assert computed[name].dtype == np.float32
         np.testing.assert_allclose(computed[name], values, atol=1e-5)
@@ -121,8 +125,28 @@ def test_without_openvino_keras_serves(monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "src.inference.openvino_engine", None)
     assert create_engine(*_network()).name == "keras"
     assert "using Keras" in capsys.readouterr().err
-    with pytest.raises(ImportError):
+    with pytest.raises(UserError, match="OpenVINO does not serve here"):
         create_engine(*_network(), "openvino")
+
+
+def test_an_error_amid_a_batch_leaves_the_engine_usable(monkeypatch):
+    inputs, outputs = _network()
+    engine, images = create_engine(inputs, outputs, "openvino"), _images(9, 12, 10, 3)
+    expected = engine.run(images)["logits"]
+    monkeypatch.setattr("src.inference.openvino_engine._CHUNK", 1)
+    with pytest.raises(RuntimeError):
+        engine.run([*images[:5], np.zeros((2, 2, 7)), *images[5:]])
+    np.testing.assert_allclose(engine.run(images)["logits"], expected, atol=1e-6)
+
+
+def test_on_a_gpu_mixed_precision_is_compared_and_else_left(monkeypatch, capsys):
+    monkeypatch.setattr("src.inference.engine._has_gpu", lambda: True)
+    engine = create_engine(*_network())
+    assert (engine.name, engine.precision) == ("keras", "mixed_float16") == ("keras", precision_of("auto"))
+    monkeypatch.setattr("src.inference.engine.HALF_TOLERANCE", 0.0)
+    engine = create_engine(*_network())
+    assert (engine.name, engine.precision) == ("keras", "float32")
+    assert "using Keras as it is" in capsys.readouterr().err
 
 
 def test_mixed_precision_is_near_and_leaves_the_model_alone():

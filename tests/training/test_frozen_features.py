@@ -10,8 +10,17 @@ import pytest
 from keras import layers
 
 from src.data_loader import get_data_generators
+from src.errors import UserError
 from src.inference.keras_engine import KerasEngine
-from src.training.feature_store import Column, StoreKey, format_bytes, make_room, open_store
+from src.training.feature_store import (
+    Column,
+    FeatureStore,
+    HalfOverflow,
+    StoreKey,
+    format_bytes,
+    make_room,
+    open_store,
+)
 from src.training.frozen_features import network_digest, split_at, store_key, stored_features
 
 
@@ -30,13 +39,17 @@ def train(small_data):
     return get_data_generators(small_data, 16, 5, seed=5)[0]
 
 
+def _key(pictures, model, tensors, **options):
+    return store_key(pictures, pictures.fingerprint(), network_digest(model), tensors, **options)
+
+
 def _engine(model, tensors):
     return KerasEngine(keras.Model(model.inputs[0], tensors))
 
 
 def test_stored_features_give_what_the_whole_network_gives(train, tmp_path):
     model, tensors = _network()
-    key = store_key(train, network_digest(model), tensors)
+    key = _key(train, model, tensors)
     with stored_features(tmp_path, key, train, 2, lambda: _engine(model, tensors), "test") as stored:
         assert [column.dtype for column in key.columns] == ["float32", "float16"], "maps take half the place"
         for name, tolerance in (("pooling", 1e-6), ("maps", 2e-3)):
@@ -51,7 +64,7 @@ def test_stored_features_give_what_the_whole_network_gives(train, tmp_path):
 
 def test_what_is_stored_is_not_computed_again(train, tmp_path):
     model, tensors = _network()
-    key = store_key(train, network_digest(model), tensors)
+    key = _key(train, model, tensors)
     with stored_features(tmp_path, key, train, 1, lambda: _engine(model, tensors), "test") as stored:
         first = np.array(stored["pooling"].values[0])
 
@@ -85,7 +98,7 @@ class _Counting:
 @pytest.mark.parametrize("stop", [0, 1, 3, 6, 9])
 def test_an_interrupted_extraction_goes_on_where_it_stopped(train, tmp_path, stop):
     model, tensors = _network()
-    key = store_key(train, network_digest(model), tensors)
+    key = _key(train, model, tensors)
     engine = _engine(model, tensors)
     with stored_features(tmp_path / "whole", key, train, 2, lambda: engine, "test") as stored:
         whole = {name: [np.array(values) for values in features.values] for name, features in stored.items()}
@@ -110,7 +123,7 @@ def test_the_key_covers_all_that_features_depend_on(small_data, tmp_path):
 
     def name(size=16, model=model, tensors=tensors, half=True, **options):
         pictures = get_data_generators(options.pop("data", small_data), size, 5, **{"seed": 5, **options})[0]
-        return store_key(pictures, network_digest(model), tensors, half=half).folder_name
+        return _key(pictures, model, tensors, half=half).folder_name
 
     reference = name()
     assert reference == name(), "a function of its arguments"
@@ -181,8 +194,17 @@ def test_a_damaged_store_counts_only_what_is_there(tmp_path, damage):
 
 
 def test_values_beyond_float16_are_refused(tmp_path):
-    with open_store(tmp_path, KEY) as store, pytest.raises(OverflowError, match="b has values"):
+    with open_store(tmp_path, KEY) as store, pytest.raises(HalfOverflow, match="b has values"):
         store.append({"a": np.zeros((1, 2)), "b": np.full((1, 3), 7e4)})
+
+
+@pytest.mark.parametrize("column", ["a", "b"])
+def test_what_is_no_number_is_never_stored(tmp_path, column):
+    values = {"a": np.zeros((1, 2)), "b": np.zeros((1, 3))}
+    values[column][0, 1] = np.nan
+    with open_store(tmp_path, KEY) as store, pytest.raises(UserError, match="NaN or infinity"):
+        store.append(values)
+    assert store.rows == 0
 
 
 def test_a_second_process_gets_a_store_of_its_own(tmp_path):
@@ -198,8 +220,7 @@ def _fill(root, number, size):
     folder = root / f"store{number}"
     folder.mkdir(parents=True)
     (folder / "a.rows").write_bytes(bytes(size))
-    (folder / "store.json").write_text("{}")
-    os.utime(folder / "store.json", (number, number))
+    os.utime(folder, (number, number))
 
 
 def test_room_is_made_by_removing_what_was_used_longest_ago(tmp_path):
@@ -214,6 +235,41 @@ def test_more_than_the_bound_or_the_disk_is_refused_and_nothing_removed(tmp_path
     assert "3 MB, more than the bound of 2 MB" in make_room(tmp_path, {"new": 3_000_000}, 2_000_000)
     assert "the disk has" in make_room(tmp_path / "not yet", {"new": 2**60}, 2**61)
     assert (tmp_path / "store1").is_dir()
+
+
+def test_a_store_that_a_process_has_open_is_not_removed(tmp_path):
+    _fill(tmp_path, 1, 1000)
+    with open_store(tmp_path, KEY) as store:
+        store.append(_rows(0, 4))
+        store.checkpoint()
+        os.utime(store.folder, (0, 0))
+        assert make_room(tmp_path, {"new": 10}, 20) == ""
+        assert [path.name for path in tmp_path.iterdir()] == [store.folder.name]
+        np.testing.assert_array_equal(store.view("a", 0), _rows(0, 4)["a"])
+
+
+def test_opening_a_store_is_a_use(tmp_path):
+    with open_store(tmp_path, KEY) as store:
+        store.append(_rows(0, 4))
+    os.utime(store.folder, (0, 0))
+    with open_store(tmp_path, KEY):
+        pass
+    assert store.folder.stat().st_mtime > 1e9
+
+
+def test_a_full_disk_leaves_what_was_recorded(tmp_path, monkeypatch):
+    with open_store(tmp_path, KEY) as store:
+        store.append(_rows(0, 2))
+
+    def fail(self):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError), open_store(tmp_path, KEY) as store:
+        store.append(_rows(2, 1))
+        monkeypatch.setattr(FeatureStore, "checkpoint", fail)
+    monkeypatch.undo()
+    with open_store(tmp_path, KEY) as store:
+        assert store.rows == 2
 
 
 def test_format_bytes():

@@ -8,6 +8,7 @@ from keras import layers
 from src.data_loader import get_data_generators
 from src.errors import UserError
 from src.networks.heads import add_head, logits_model
+from src.training.feature_store import FeatureStore, HalfOverflow
 from src.training.fit import TrainingHistory, balanced_class_weights, fit_phase
 from src.training.frozen_features import FeatureBatches, Features
 from src.training.schedule import TwoPhaseSettings
@@ -86,7 +87,7 @@ def test_training_on_stored_features_equals_plain_training_on_the_same_views(sma
         histories.append(
             train_two_phase(logits_model(model), base, train, val, schedule, first_trainable=_start(base), seed=5)
         )
-    for plain, stored in zip(histories[0].rows, histories[1].rows):
+    for plain, stored in zip(histories[0].rows, histories[1].rows, strict=True):
         for key in ("loss", "val_loss"):
             assert stored[key] == pytest.approx(plain[key], rel=1e-3)
 
@@ -209,3 +210,46 @@ def test_auto_takes_more_views_of_fewer_pictures_and_one_patience_for_costly_epo
     assert (auto.patience_of(1), auto.patience_of(2)) == (3, 1)
     assert TwoPhaseSettings(phase2_epochs=5).patience_of(2) == 3
     assert TwoPhaseSettings(patience=7).patience_of(2) == 7
+
+
+def _train(generators, folder=None, **settings):
+    model, base = _network()
+    settings = {"phase1_epochs": 1, "phase2_epochs": 1, "engine": "keras", **settings}
+    history = train_two_phase(
+        logits_model(model), base, *generators[:2], TwoPhaseSettings(**settings),
+        first_trainable=_start(base), seed=5, features_dir=folder,
+    )  # fmt: skip
+    return history.columns()["val_loss"]
+
+
+def test_a_second_training_finds_what_the_first_has_computed(generators, tmp_path, monkeypatch):
+    keras.utils.clear_session()  # automatic names are part of the key, and count from the start in each process
+    first = _train(generators, tmp_path)
+
+    def fail(*arguments):
+        raise AssertionError("nothing is to be computed")
+
+    monkeypatch.setattr("src.training.two_phase.create_engine", fail)
+    keras.utils.clear_session()
+    assert _train(generators, tmp_path) == pytest.approx(first)
+
+
+def test_values_beyond_float16_are_stored_as_float32(generators, monkeypatch, capsys):
+    expected = _train(generators)
+    convert, refused = FeatureStore._converted, []
+
+    def refuse(values, column):
+        if column.dtype == "float16":
+            refused.append(column.name)
+            raise HalfOverflow(column.name)
+        return convert(values, column)
+
+    monkeypatch.setattr(FeatureStore, "_converted", staticmethod(refuse))
+    assert _train(generators) == pytest.approx(expected, rel=1e-3)
+    assert refused == ["below_block2_conv"] and "stored as float32" in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_stored_every_epoch_computes_anew(generators, tmp_path, capsys):
+    (tmp_path / "features").write_text("a file where the folder should be")
+    assert len(_train(generators, tmp_path / "features")) == 2
+    assert "Every epoch computes anew, since nothing can be stored" in capsys.readouterr().err
