@@ -60,7 +60,7 @@ def run_ours(data: str, arguments, seed: int, folder: Path) -> tuple[float, list
 def run_plain(data: str, arguments, seed: int, folder: Path) -> tuple[float, list[bool]]:
     """Seconds, and for each test picture whether it was right."""
     from benchmarks.plain_two_phase import stock_pictures
-    from src.loading.folder import list_classes
+    from src.loading.folder import list_classes, list_pictures
     from src.networks.registry import get_backbone
 
     path = folder / "plain.keras"
@@ -70,7 +70,11 @@ def run_plain(data: str, arguments, seed: int, folder: Path) -> tuple[float, lis
         *("--seed", seed, "--output", path),
     )
     backbone, class_names = get_backbone(arguments.backbone), list_classes(Path(data, "train"))
-    return seconds, judge(path, stock_pictures(data, "test", backbone, BATCH_SIZE, seed, class_names))
+    pictures = stock_pictures(data, "test", backbone, BATCH_SIZE, seed, class_names)
+    found = [name for label in class_names for name in list_pictures(Path(data, "test", label))]
+    if [Path(name).name for name in pictures.filenames] != [Path(name).name for name in found]:
+        raise UserError(f"{data} has test pictures of kinds that the stock loader does not read; take them away first")
+    return seconds, judge(path, pictures)
 
 
 def judge(path: Path, pictures) -> list[bool]:
@@ -83,7 +87,7 @@ def judge(path: Path, pictures) -> list[bool]:
 
 def compare_paired(ours: list[bool], other: list[bool]) -> tuple[float, float, float]:
     """Mean of the paired differences in accuracy and its 95% interval by the normal approximation."""
-    differences = [int(a) - int(b) for a, b in zip(ours, other)]
+    differences = [int(a) - int(b) for a, b in zip(ours, other, strict=True)]
     count = len(differences)
     mean = sum(differences) / count
     variance = sum((value - mean) ** 2 for value in differences) / max(count - 1, 1)
@@ -110,7 +114,7 @@ def main(argv=None) -> int | None:
     parser.add_argument("--epochs", type=positive_int, nargs=2, default=(5, 5), help="of the plain side's phases")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42], help="a run for each")
     parser.add_argument("--skip-reference", action="store_true", help="take the plain side's stored runs")
-    parser.add_argument("--store", default="benchmarks/two_phase_reference.json", help="where they are stored")
+    parser.add_argument("--store", default="models/.two_phase_reference.json", help="where they are stored")
     parser.add_argument("--ours", nargs=argparse.REMAINDER, default=[], help="last: more options of src.transfer_model")
     arguments = parser.parse_args(argv)
     quiet_tensorflow()
@@ -119,6 +123,8 @@ def main(argv=None) -> int | None:
     keys = {run: reference_key(run[0], arguments, run[1]) for run in runs}
     if arguments.skip_reference and (lacking := [run for run in runs if keys[run] not in store]):
         raise UserError(f"{arguments.store} has no run of {lacking[0]}; leave out --skip-reference")
+    if arguments.skip_reference and any(store[key]["machine"] != describe_machine() for key in keys.values()):
+        raise UserError(f"{arguments.store} was measured elsewhere or with other versions; leave out --skip-reference")
     print_conditions(
         describe_machine(("tensorflow", "keras", "numpy", "opencv-python", "openvino"))
         | {
