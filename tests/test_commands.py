@@ -148,7 +148,8 @@ def test_a_corrupt_picture_found_while_training(trainer, tmp_path):
     (tmp_path / "models").mkdir()
     result = run_command(*TRAINERS[trainer], cwd=tmp_path)
     check_user_error(result, "dark_003.png")
-    assert os.listdir(tmp_path / "models") == []
+    left = set(os.listdir(tmp_path / "models"))
+    assert left <= {".features"}  # no bundle; features computed so far serve the next training
 
 
 def _remove(*parts):
