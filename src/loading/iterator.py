@@ -21,8 +21,8 @@ from src.settings import random_generator
 from src.threads import map_threads
 
 # To be raised where a view of the same file would no longer be what it was: stored features depend on it.
-READING_VERSION = 1
-# Pillow's further names; where they shrink, both average over areas as "bilinear" does here.
+READING_VERSION = 2
+# Pillow's further names, of kernels that OpenCV lacks: the nearest in kind stands for them.
 _INTERPOLATION_NAMES = {name: name for name in INTERPOLATIONS} | {"box": "bilinear", "hamming": "bilinear"}
 
 

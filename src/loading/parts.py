@@ -42,7 +42,8 @@ def get_data_generators(
             other parts are neither augmented nor shuffled.
         seed: order and views are functions of (seed, epoch, picture).
         class_mode: "categorical" (one-hot), "sparse", "binary", "input" or None.
-        interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; all but the first average where they shrink.
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; all but the first average blocks of pixels where
+            they shrink to a half or less.
         workers: threads that load a batch, None for up to 4; changes the speed only.
         memory_gb: how much of each part (10^9 bytes) stays in memory after its first epoch, decoded: 6,600 pictures of
             224 x 224 to the gigabyte; 0 for none. Changes the speed only, as long as no file changes during the run,
