@@ -93,13 +93,14 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
     }
     train = get_data_generator(settings.data, "train", augment=settings.augment, **common)
     val = get_data_generator(settings.data, "val", **common)
+    schedule = replace(schedule, views=schedule.views_of(train.samples, train.augmented))
     with surface_errors(train, val):
         history = train_two_phase(
             logits_model(model),
             base,
             train,
             val,
-            replace(schedule, views=schedule.views_of(train.samples, settings.augment)),
+            schedule,
             first_trainable=first_trainable,
             from_scratch=from_scratch,
             seed=settings.seed,

@@ -43,10 +43,11 @@ class Engine(Protocol):
 
 def precision_of(name: str) -> str:
     """The precision that :func:`create_engine` aims at here: part of what its outputs depend on."""
-    return "mixed_float16" if name != "openvino" and _has_gpu() else "float32"
+    return "mixed_float16" if name != "openvino" and has_gpu() else "float32"
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU here."""
     return bool(tf.config.list_physical_devices("GPU"))
 
 
@@ -65,10 +66,10 @@ def create_engine(inputs, outputs: dict, name: str = "auto") -> Engine:
         UserError: the engine that is asked for by name does not serve.
     """
     model = keras.Model(inputs, outputs)
-    if name == "keras" and not _has_gpu():
+    if name == "keras" and not has_gpu():
         return KerasEngine(model)
     try:
-        if name != "openvino" and _has_gpu():
+        if name != "openvino" and has_gpu():
             engine, tolerance = KerasEngine(model, gpu=True), HALF_TOLERANCE
         else:
             from src.inference.openvino_engine import OpenVINOEngine

@@ -224,16 +224,25 @@ class DirectoryIterator(KerasDirectoryIterator):
             self._save(images, indices, epoch)
         return images if self.class_mode is None else (images, self._labels(images, indices))
 
+    @property
+    def augmented(self) -> bool:
+        """Whether a picture looks different from epoch to epoch."""
+        if self.image_data_generator.preprocessing_function:  # what a function does cannot be told
+            return True
+        return len({repr(self.get_parameters(0, epoch)) for epoch in range(64)}) > 1
+
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of all that a view is a function of but its epoch and index.
 
-        That is the files' bytes in their order, how they are read and resized, the transform's settings, and the seed.
+        That is the files' bytes in their order, how they are read and resized, the transform's settings, and the seed
+        where there is anything to draw.
         """
         generator = dict(vars(self.image_data_generator))
         if generator.pop("preprocessing_function", None):  # what a function does cannot be told: never the same twice
             generator["preprocessing_function"] = secrets.token_hex()
         arrays = {key: value.tobytes() for key, value in generator.items() if isinstance(value, np.ndarray)}
-        reading = [list(self.image_shape), self.color_mode, self.interpolation, self.keep_aspect_ratio, self._seed]
+        seed = self._seed if self.augmented else None
+        reading = [list(self.image_shape), self.color_mode, self.interpolation, self.keep_aspect_ratio, seed]
         versions = READING_VERSION, cv2.__version__
         result = hashlib.sha256(repr((versions, reading, sorted((generator | arrays).items()))).encode())
         for file_digest in map_threads(sha256_file, self._filepaths):

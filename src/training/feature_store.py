@@ -161,17 +161,18 @@ class FeatureStore:
 
 
 @contextlib.contextmanager
-def open_store(root: Path, key: StoreKey) -> Iterator[FeatureStore]:
+def open_store(root: Path, key: StoreKey, views: int) -> Iterator[FeatureStore]:
     """The store for ``key`` under ``root``, new or as far as it got; writing ends with the context, however it ends.
 
-    One process has a store at a time. Where another has this one, the caller gets a private one that is removed at the
-    end.
+    One process writes a store at a time. Where another has this one open, the caller reads with it if so many views are
+    there already, and else gets a private store that is removed at the end.
     """
     root.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         folder = root / key.folder_name
         folder.mkdir(exist_ok=True)
-        if not stack.enter_context(lock_file(folder / _LOCK)):
+        alone = stack.enter_context(lock_file(folder / _LOCK))
+        if not alone and FeatureStore(folder, key).rows < views * key.pictures:
             folder = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=root))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             stack.enter_context(lock_file(folder / _LOCK))

@@ -1,5 +1,6 @@
 """One fit: epochs with progress, the best weights by validation loss, an end when nothing improves."""
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from src.errors import UserError
+from src.inference.engine import has_gpu
 from src.progress import say, track
 from src.training.pointwise import pointwise_as_products
 
@@ -136,7 +138,7 @@ def fit_phase(
         metrics=["accuracy"],
     )
     reporter = _EpochReporter(history, phase, epochs, patience)
-    with pointwise_as_products(model):
+    with contextlib.nullcontext() if has_gpu() else pointwise_as_products(model):
         model.fit(
             train,
             validation_data=val,

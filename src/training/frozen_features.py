@@ -9,6 +9,7 @@ has: in plain training ``fit`` applies it in the frozen part too, here that part
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,8 +49,14 @@ def split_at(logits: keras.Model, tensor) -> keras.Model:
 
 
 def network_digest(lower: keras.Model) -> str:
-    """Hexadecimal SHA-256 of a network's structure (pre-processing included) and weights."""
-    result = hashlib.sha256(lower.to_json().encode())
+    """Hexadecimal SHA-256 of a network's structure (pre-processing included) and weights.
+
+    Names count for nothing: Keras numbers those of layers on through a process.
+    """
+    structure = lower.to_json()
+    for number, layer in enumerate([lower, *lower.layers]):
+        structure = structure.replace(json.dumps(layer.name), f'"layer {number}"')
+    result = hashlib.sha256(structure.encode())
     for weight in lower.get_weights():
         result.update(np.ascontiguousarray(weight).data)
     return result.hexdigest()
@@ -92,7 +99,7 @@ def stored_features(
         HalfOverflow: a column of float16 cannot hold a value.
         UserError: the network answers with what is no number, or a picture cannot be read.
     """
-    with open_store(root, key) as store:
+    with open_store(root, key, views) as store:
         if store.rows < views * key.pictures:
             _extract(store, pictures, views, create_engine(), what)
         labels = np.eye(pictures.num_classes, dtype=np.float32)[pictures.classes]

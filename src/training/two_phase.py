@@ -63,7 +63,7 @@ def train_two_phase(
         features_dir: where stored features last beyond this training, for the next; None removes them at the end.
     """
     history = TrainingHistory(logits)
-    settings = replace(settings, views=settings.views_of(train.samples, augmented=True))
+    settings = replace(settings, views=settings.views_of(train.samples, train.augmented))
     if from_scratch:
         say("Nothing is frozen: all layers train in both phases.")
         settings = replace(settings, views=0)

@@ -140,7 +140,7 @@ def test_an_error_amid_a_batch_leaves_the_engine_usable(monkeypatch):
 
 
 def test_on_a_gpu_mixed_precision_is_compared_and_else_left(monkeypatch, capsys):
-    monkeypatch.setattr("src.inference.engine._has_gpu", lambda: True)
+    monkeypatch.setattr("src.inference.engine.has_gpu", lambda: True)
     engine = create_engine(*_network())
     assert (engine.name, engine.precision) == ("keras", "mixed_float16") == ("keras", precision_of("auto"))
     monkeypatch.setattr("src.inference.engine.HALF_TOLERANCE", 0.0)

@@ -120,6 +120,7 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(train, tmp_path, sto
 def test_the_key_covers_all_that_features_depend_on(small_data, tmp_path):
     model, tensors = _network()
     other_weights, _ = _network(4)
+    again, tensors_again = _network()
 
     def name(size=16, model=model, tensors=tensors, half=True, **options):
         pictures = get_data_generators(options.pop("data", small_data), size, 5, **{"seed": 5, **options})[0]
@@ -127,6 +128,9 @@ def test_the_key_covers_all_that_features_depend_on(small_data, tmp_path):
 
     reference = name()
     assert reference == name(), "a function of its arguments"
+    assert [layer.name for layer in again.layers] != [layer.name for layer in model.layers]
+    assert reference == name(model=again, tensors=tensors_again), "Keras' own names are nothing"
+    assert name(augment=False) == name(augment=False, seed=6), "the seed is nothing where nothing is drawn"
     changed = tmp_path / "changed"
     shutil.copytree(small_data, changed)
     assert name(data=changed) == reference, "where the pictures lie is nothing"
@@ -154,7 +158,7 @@ def _rows(start, count):
 
 
 def test_rows_in_order_and_by_view(tmp_path):
-    with open_store(tmp_path, KEY) as store:
+    with open_store(tmp_path, KEY, 1) as store:
         for start, count in ((0, 3), (3, 3), (6, 2)):
             store.append(_rows(start, count))
         store.checkpoint()
@@ -164,11 +168,11 @@ def test_rows_in_order_and_by_view(tmp_path):
 
 
 def test_what_a_crash_wrote_beyond_the_record_is_cut_off(tmp_path):
-    with open_store(tmp_path, KEY) as store:
+    with open_store(tmp_path, KEY, 1) as store:
         store.append(_rows(0, 3))
     with open(store.folder / "a.rows", "ab") as stream:
         stream.write(b"half a r")
-    with open_store(tmp_path, KEY) as store:
+    with open_store(tmp_path, KEY, 1) as store:
         assert store.rows == 3
         store.append(_rows(3, 1))
         store.checkpoint()
@@ -177,7 +181,7 @@ def test_what_a_crash_wrote_beyond_the_record_is_cut_off(tmp_path):
 
 @pytest.mark.parametrize("damage", ["no record", "bad record", "short rows"])
 def test_a_damaged_store_counts_only_what_is_there(tmp_path, damage):
-    with open_store(tmp_path, KEY) as store:
+    with open_store(tmp_path, KEY, 1) as store:
         store.append(_rows(0, 4))
     record, rows = store.folder / "store.json", store.folder / "b.rows"
     if damage == "no record":
@@ -186,7 +190,7 @@ def test_a_damaged_store_counts_only_what_is_there(tmp_path, damage):
         record.write_text('{"rows": "many"}')
     else:
         rows.write_bytes(rows.read_bytes()[:-1])
-    with open_store(tmp_path, KEY) as store:
+    with open_store(tmp_path, KEY, 1) as store:
         assert store.rows == (3 if damage == "short rows" else 0)
         store.append(_rows(store.rows, 4 - store.rows))
         store.checkpoint()
@@ -194,7 +198,7 @@ def test_a_damaged_store_counts_only_what_is_there(tmp_path, damage):
 
 
 def test_values_beyond_float16_are_refused(tmp_path):
-    with open_store(tmp_path, KEY) as store, pytest.raises(HalfOverflow, match="b has values"):
+    with open_store(tmp_path, KEY, 1) as store, pytest.raises(HalfOverflow, match="b has values"):
         store.append({"a": np.zeros((1, 2)), "b": np.full((1, 3), 7e4)})
 
 
@@ -202,13 +206,27 @@ def test_values_beyond_float16_are_refused(tmp_path):
 def test_what_is_no_number_is_never_stored(tmp_path, column):
     values = {"a": np.zeros((1, 2)), "b": np.zeros((1, 3))}
     values[column][0, 1] = np.nan
-    with open_store(tmp_path, KEY) as store, pytest.raises(UserError, match="NaN or infinity"):
+    with open_store(tmp_path, KEY, 1) as store, pytest.raises(UserError, match="NaN or infinity"):
         store.append(values)
     assert store.rows == 0
 
 
+def test_a_second_process_reads_what_is_there(tmp_path):
+    with open_store(tmp_path, KEY, 1) as first:
+        first.append(_rows(0, 4))
+        first.checkpoint()
+        with open_store(tmp_path, KEY, 1) as second:
+            assert first.folder == second.folder
+            np.testing.assert_array_equal(second.view("a", 0), _rows(0, 4)["a"])
+        with open_store(tmp_path, KEY, 2) as third:
+            assert first.folder != third.folder and third.rows == 0
+        first.append(_rows(4, 4))
+        first.checkpoint()
+        np.testing.assert_array_equal(first.view("a", 1), _rows(4, 4)["a"])
+
+
 def test_a_second_process_gets_a_store_of_its_own(tmp_path):
-    with open_store(tmp_path, KEY) as first, open_store(tmp_path, KEY) as second:
+    with open_store(tmp_path, KEY, 1) as first, open_store(tmp_path, KEY, 1) as second:
         assert first.folder != second.folder
         second.append(_rows(0, 4))
         first.append(_rows(0, 4))
@@ -239,7 +257,7 @@ def test_more_than_the_bound_or_the_disk_is_refused_and_nothing_removed(tmp_path
 
 def test_a_store_that_a_process_has_open_is_not_removed(tmp_path):
     _fill(tmp_path, 1, 1000)
-    with open_store(tmp_path, KEY) as store:
+    with open_store(tmp_path, KEY, 1) as store:
         store.append(_rows(0, 4))
         store.checkpoint()
         os.utime(store.folder, (0, 0))
@@ -249,26 +267,26 @@ def test_a_store_that_a_process_has_open_is_not_removed(tmp_path):
 
 
 def test_opening_a_store_is_a_use(tmp_path):
-    with open_store(tmp_path, KEY) as store:
+    with open_store(tmp_path, KEY, 1) as store:
         store.append(_rows(0, 4))
     os.utime(store.folder, (0, 0))
-    with open_store(tmp_path, KEY):
+    with open_store(tmp_path, KEY, 1):
         pass
     assert store.folder.stat().st_mtime > 1e9
 
 
 def test_a_full_disk_leaves_what_was_recorded(tmp_path, monkeypatch):
-    with open_store(tmp_path, KEY) as store:
+    with open_store(tmp_path, KEY, 1) as store:
         store.append(_rows(0, 2))
 
     def fail(self):
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError), open_store(tmp_path, KEY) as store:
+    with pytest.raises(OSError), open_store(tmp_path, KEY, 1) as store:
         store.append(_rows(2, 1))
         monkeypatch.setattr(FeatureStore, "checkpoint", fail)
     monkeypatch.undo()
-    with open_store(tmp_path, KEY) as store:
+    with open_store(tmp_path, KEY, 1) as store:
         assert store.rows == 2
 
 
