@@ -2,16 +2,16 @@
 
 import csv
 import sys
+from typing import TYPE_CHECKING
 
-from src.bundle_facts import Classifier
 from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
 from src.files import format_json
-from src.frozen_bundle import FrozenBundleError, load_frozen_bundle
-from src.imaging import read_in_batches
-from src.loading.folder import find_pictures
 from src.model_choice import add_model_arguments, choose_model
 from src.progress import say, track
 from src.settings import ENGINES, create_parser, positive_int, quiet_tensorflow
+
+if TYPE_CHECKING:
+    from src.bundle_facts import Classifier
 
 EXAMPLES = """  python -m src.predict photo.jpg
   python -m src.predict holiday/ more/*.jpg --csv > classes.csv
@@ -19,11 +19,13 @@ EXAMPLES = """  python -m src.predict photo.jpg
 FEW_PICTURES = 4  # which one after the other get all cores; of more, several are computed at a time
 
 
-def load_classifier(name: str, arguments, picture_count: int) -> Classifier:
+def load_classifier(name: str, arguments, picture_count: int) -> "Classifier":
     """The model of a bundle in the form that starts without TensorFlow where there is one, else in Keras.
 
     Raises ``UserError`` where the model, or the engine asked for, is not to be had.
     """
+    from src.frozen_bundle import FrozenBundleError, load_frozen_bundle
+
     plain = arguments.classes or arguments.preprocessing
     if arguments.engine != "keras" and not plain:
         try:
@@ -43,7 +45,7 @@ def load_classifier(name: str, arguments, picture_count: int) -> Classifier:
 
 
 def predict_pictures(
-    bundle: Classifier, paths: list[str], *, top: int = 3, batch_size: int = 32
+    bundle: "Classifier", paths: list[str], *, top: int = 3, batch_size: int = 32
 ) -> tuple[list[dict], list[dict]]:
     """Predict pictures in batches; unreadable ones are listed, not raised.
 
@@ -51,6 +53,8 @@ def predict_pictures(
         ``predictions``: path, class, class_index, confidence (0..1) and ``top``, a list of class and confidence;
         ``failed``: path and reason.
     """
+    from src.imaging import read_in_batches
+
     predictions, failed = [], []
     with track(total=len(paths), what="Predicting") as progress:
         for read, inputs, failures in read_in_batches(paths, bundle.read, batch_size):
@@ -62,7 +66,7 @@ def predict_pictures(
     return predictions, failed
 
 
-def _record(bundle: Classifier, path: str, probabilities, top: int) -> dict:
+def _record(bundle: "Classifier", path: str, probabilities, top: int) -> dict:
     order = probabilities.argsort()[::-1][:top]
     ranked = [{"class": bundle.class_names[i], "confidence": round(float(probabilities[i]), 6)} for i in order]
     return {"path": path, "class": ranked[0]["class"], "class_index": int(order[0]),
@@ -103,6 +107,8 @@ def main(argv=None) -> int:
     form.add_argument("--json", action="store_true", help="print one JSON line")
     form.add_argument("--csv", action="store_true", help="print CSV")
     arguments = parser.parse_args(argv)
+    from src.loading.folder import find_pictures
+
     paths = find_pictures(arguments.paths)
     name = arguments.model or choose_model(arguments.models_dir)
     if not arguments.model:
