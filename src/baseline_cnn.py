@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from src.errors import UserError, command
-from src.loading.folder import check_data_folder
 from src.model_choice import check_output
 from src.settings import (
     add_options,
@@ -52,6 +51,8 @@ def train_baseline(settings: BaselineSettings) -> tuple[Path, dict]:
     Returns:
         The bundle's folder and the metrics of the epoch that was kept.
     """
+    from src.loading.folder import check_data_folder
+
     class_names, counts = check_data_folder(settings.data)  # before TensorFlow takes its seconds
     check_output(settings.models_dir, settings.name)
     quiet_tensorflow()

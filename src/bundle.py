@@ -1,6 +1,7 @@
 """The model bundle, ``models/<name>/``: the network with everything that is needed to use it rightly.
 
     model.keras           a flat graph: RGB 0..255 in, a layer ``logits``, then ``probabilities``
+    network.xml, .bin     the same for OpenVINO (``src/frozen_bundle.py``), where that serves
     bundle.json           class names in order, image size, interpolation, target layer, origins, settings, digests
     history.csv           one line per epoch
     training_curves.png   the same to look at
@@ -10,11 +11,10 @@ user says its classes and its pre-processing; it is refused without, because fed
 and wrongly.
 """
 
-import os
 import platform
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,66 +22,40 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from src.bundle_facts import (
+    FORMAT,
+    MODEL_FILE,
+    Classifier,
+    check_output_count,
+    find_bundle,
+    is_as_saved,
+    read_facts,
+)
 from src.datasets.manifest import load_manifest
-from src.errors import ModelError, UserError
-from src.files import atomic_folder, format_json, read_json, sha256_file, write_csv, write_json
-from src.imaging import INTERPOLATIONS, load_image
+from src.errors import UserError
+from src.files import atomic_folder, format_json, sha256_file, write_csv, write_json
+from src.frozen_bundle import save_frozen_form
 from src.model_choice import BUNDLE_FILE, PLAIN_SUFFIXES, list_bundles, model_name
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
-from src.networks.preprocessing import MODES, preprocess_arrays
+from src.networks.preprocessing import MODES
 from src.plotting import plot_training_curves
 
 if TYPE_CHECKING:
     from src.training.fit import TrainingHistory
 
-MODEL_FILE = "model.keras"
-FORMAT = 1
 
-
-@dataclass(frozen=True)
-class Bundle:
-    """A classifier ready for use.
+@dataclass(frozen=True, kw_only=True)
+class Bundle(Classifier):
+    """A classifier computed by Keras, ready for use.
 
     Attributes:
         model: Keras model; its inputs are what :meth:`prepare` returns.
-        class_names: in the order of the outputs.
-        image_size: (height, width).
-        interpolation: of the resizing, as in ``imaging.INTERPOLATIONS``.
-        target_layer: the layer that class activation maps are taken from; "" to have it found.
-        preprocessing: what :meth:`preprocess` does; "none" for our own, whose graph does it.
-        info: the content of bundle.json.
     """
 
-    name: str
     model: keras.Model
-    class_names: tuple[str, ...]
-    image_size: tuple[int, int]
-    interpolation: str
-    target_layer: str = ""
-    preprocessing: str = "none"
-    info: dict = field(default_factory=dict)
 
-    def preprocess(self, images: np.ndarray) -> np.ndarray:
-        """RGB 0..255 (..., H, W, 3) to float32 inputs of the model."""
-        return preprocess_arrays(images, self.preprocessing)
-
-    def read(self, path: str | os.PathLike) -> np.ndarray:
-        """Read one picture as float32 input (H, W, 3). Raises ``ImageError`` where it is unreadable."""
-        return self.preprocess(load_image(path, self.image_size, self.interpolation))
-
-    def prepare(self, paths) -> np.ndarray:
-        """Read pictures as float32 inputs (N, H, W, 3). Raises ``ImageError`` for the first that is unreadable."""
-        return np.stack([self.read(path) for path in paths])
-
-    def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """Probabilities float32 (N, C) of one batch of inputs; one sigmoid unit becomes two columns.
-
-        Raises ``ModelError`` where the model answers with what is no number.
-        """
-        outputs = np.asarray(self.model.predict_on_batch(inputs), np.float32)
-        if not np.isfinite(outputs).all():
-            raise ModelError(f"the model {self.name} answers with NaN or infinity; train it anew at a smaller rate")
-        return to_probabilities(outputs, self.model)
+    def _compute(self, inputs: np.ndarray) -> np.ndarray:
+        return to_probabilities(np.asarray(self.model.predict_on_batch(inputs), np.float32), self.model)
 
 
 def to_probabilities(outputs: np.ndarray, model: keras.Model) -> np.ndarray:
@@ -126,6 +100,7 @@ def save_bundle(
     target = Path(models_dir) / name
     with atomic_folder(target) as folder:
         model.save(folder / MODEL_FILE)
+        files = (MODEL_FILE, *save_frozen_form(model, target_layer, folder))
         record = {
             "format": FORMAT,
             "name": name,
@@ -135,7 +110,7 @@ def save_bundle(
             "target_layer": target_layer,
             **info,
             "versions": _versions(),
-            "sha256": {MODEL_FILE: sha256_file(folder / MODEL_FILE)},
+            "sha256": {name: sha256_file(folder / name) for name in files},
         }
         write_json(folder / BUNDLE_FILE, record)
         if history:
@@ -171,7 +146,7 @@ def data_facts(data_dir: str | Path, counts: dict[str, dict[str, int]]) -> dict:
 
 
 def _versions() -> dict[str, str]:
-    names = ("tensorflow", "keras", "numpy", "opencv-python")
+    names = ("tensorflow", "keras", "numpy", "opencv-python", "openvino")
     found = {"python": platform.python_version()}
     for name in names:
         try:
@@ -201,10 +176,8 @@ def load_bundle(
         return _load_plain(path, class_names, preprocessing)
     if class_names or preprocessing:
         raise UserError("--classes and --preprocessing are for plain .keras and .h5 files; a bundle knows its own")
-    if not (path / BUNDLE_FILE).is_file():
-        path = Path(models_dir) / name
-    if (path / BUNDLE_FILE).is_file():
-        return _load_folder(path)
+    if folder := find_bundle(name, models_dir):
+        return _load_folder(folder)
     if str(name) == "imagenet":
         return load_imagenet_bundle()
     raise UserError(_missing(name, models_dir))
@@ -244,29 +217,12 @@ def _unique_names(synonyms: list[str], rename: Callable[[int], str]) -> tuple[st
 
 
 def _load_folder(path: Path) -> Bundle:
-    info = read_json(path / BUNDLE_FILE)
-    try:
-        if info["format"] != FORMAT:
-            raise UserError(f"{path} has format {info['format']}, this version reads {FORMAT}; train the model anew")
-        digest = info["sha256"][MODEL_FILE]
-        bundle = {
-            "class_names": tuple(str(name) for name in info["class_names"]),
-            "image_size": tuple(int(side) for side in info["image_size"]),
-            "interpolation": str(info["interpolation"]),
-            "target_layer": str(info["target_layer"]),
-        }
-        if bundle["interpolation"] not in INTERPOLATIONS or len(bundle["image_size"]) != 2:
-            raise ValueError("an interpolation or image size that there is not")
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path / BUNDLE_FILE} is not a bundle's description ({error}); train the model anew"
-        ) from error
-    if not (path / MODEL_FILE).is_file() or sha256_file(path / MODEL_FILE) != digest:
+    facts = read_facts(path)
+    if not is_as_saved(path, MODEL_FILE, facts["info"]):
         raise UserError(f"{path / MODEL_FILE} is missing, cut off or changed since it was saved; train the model anew")
     model = _load_keras(path / MODEL_FILE)
-    if model.output_shape[-1] != len(bundle["class_names"]):
-        raise UserError(f"{path}: {model.output_shape[-1]} outputs but {len(bundle['class_names'])} class names")
-    return Bundle(name=model_name(path), model=model, info=info, **bundle)
+    check_output_count(path, model.output_shape[-1], facts["class_names"])
+    return Bundle(model=model, **facts)
 
 
 def _load_plain(path: Path, class_names: list[str] | None, preprocessing: str | None) -> Bundle:
@@ -290,7 +246,14 @@ def _load_plain(path: Path, class_names: list[str] | None, preprocessing: str | 
     if len(shape) != 4 or shape[-1] != 3:
         raise UserError(f"{path} takes inputs of shape {shape}; pictures in RGB (None, height, width, 3) are needed")
     size = (shape[1] or 224, shape[2] or 224)
-    return Bundle(model_name(path), model, tuple(class_names), size, "bilinear", preprocessing=preprocessing)
+    return Bundle(
+        name=model_name(path),
+        model=model,
+        class_names=tuple(class_names),
+        image_size=size,
+        interpolation="bilinear",
+        preprocessing=preprocessing,
+    )
 
 
 def _load_keras(path: Path) -> keras.Model:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from src.errors import ModelError, UserError, command
 from src.files import atomic_file, format_json
-from src.loading.folder import check_data_folder
 from src.model_choice import add_model_arguments, check_model_arguments, describe_mismatch, list_bundles
 from src.progress import say, track
 from src.settings import create_parser, positive_int, quiet_tensorflow, seed_int
@@ -86,6 +85,8 @@ def main(argv=None) -> None:
     parser.add_argument("--json", action="store_true", help="print the metrics as one JSON line")
     arguments = parser.parse_args(argv)
     check_model_arguments(arguments)
+    from src.loading.folder import check_data_folder
+
     class_names, _ = check_data_folder(arguments.data, parts=("test",))
     quiet_tensorflow()
     from src.evaluation.artefacts import format_report, save_comparison

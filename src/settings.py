@@ -13,9 +13,10 @@ import types
 import typing
 from collections.abc import Callable
 
-import numpy as np
-
 from src.errors import UserError
+
+if typing.TYPE_CHECKING:
+    import numpy as np
 
 PARTS = ("train", "val", "test")  # of a data folder, in this order
 SPLIT_IN_PROGRESS = ".split-in-progress"  # hidden in a data folder while split_dataset.py works on it
@@ -97,8 +98,10 @@ positive_float = _number(float, lambda value: 0 < value < math.inf, "a number gr
 natural_float = _number(float, lambda value: 0 <= value < math.inf, "a number of at least 0")
 
 
-def random_generator(seed: int, *key: int) -> np.random.Generator:
+def random_generator(seed: int, *key: int) -> "np.random.Generator":
     """A generator that is a function of ``(seed, *key)`` alone, e.g. of (seed, epoch, index of the picture)."""
+    import numpy as np  # here, because every parser needs this module, and --help no arrays
+
     # The length goes in as well, because NumPy takes [42] and [42, 0] for the same seed.
     return np.random.default_rng([len(key), int(seed) & 0xFFFFFFFFFFFFFFFF, *map(int, key)])
 

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from src.errors import UserError, command
-from src.loading.folder import check_data_folder
 from src.model_choice import check_output
 from src.settings import add_options, create_parser, option, positive_int, quiet_tensorflow, read_options, seed_int
 
@@ -61,6 +60,8 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
     Returns:
         The bundle's folder and the metrics of the epoch that was kept.
     """
+    from src.loading.folder import check_data_folder
+
     class_names, counts = check_data_folder(settings.data)  # before TensorFlow takes its seconds
     check_output(settings.models_dir, settings.name)
     quiet_tensorflow()

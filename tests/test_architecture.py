@@ -10,7 +10,7 @@ LAYERS = {
     **dict.fromkeys(("settings", "errors", "files", "progress", "threads"), 0),
     **dict.fromkeys(("imaging", "drawing", "plotting", "inference"), 1),
     **dict.fromkeys(("datasets", "loading", "networks", "explainers", "evaluation", "exporting"), 2),
-    **dict.fromkeys(("training", "bundle", "model_choice"), 3),
+    **dict.fromkeys(("training", "bundle", "bundle_facts", "frozen_bundle", "model_choice"), 3),
     **dict.fromkeys(("recipes", "reporting", "webapp"), 4),
 }
 COMMANDS = {"data_loader", "baseline_cnn", "transfer_model", "evaluate", "gradcam", "predict"}

@@ -5,9 +5,11 @@ import math
 
 import pytest
 
+from benchmarks.bench_start import list_commands
 from benchmarks.bench_two_phase import compare_paired
 from benchmarks.report import print_json_line, print_medians, run_in_turn
 from tests.conftest import check_user_error, run_command
+from tests.test_architecture import COMMANDS
 
 
 def test_a_paired_difference_and_its_interval():
@@ -37,9 +39,20 @@ def test_sides_are_measured_in_turn_and_all_samples_are_printed(capsys):
     assert any("3, 1, 2" in line for line in lines)
 
 
+def test_every_command_is_found():
+    found = list_commands()
+    assert found.keys() >= {f"src.{name}" for name in COMMANDS} | {"split_dataset", "benchmarks.bench_loader"}
+    assert not {"src.settings", "src.bundle", "benchmarks.report"} & found.keys()
+    assert found["src.predict"] == ["-m", "src.predict"] and found["split_dataset"][0].endswith("split_dataset.py")
+
+
 @pytest.mark.commands
 def test_a_benchmark_without_its_data_or_reference_says_so(tmp_path, small_data):
     check_user_error(run_command("-m", "benchmarks.bench_loader", "--data", tmp_path), "train")
     check_user_error(run_command("-m", "benchmarks.bench_two_phase", "--data", tmp_path), "train")
+    check_user_error(run_command("-m", "benchmarks.bench_start", "--data", tmp_path), "fewer than two")
+    check_user_error(
+        run_command("-m", "benchmarks.bench_start", "--data", small_data, "--models-dir", tmp_path), "no model in"
+    )
     arguments = ("--data", small_data, "--skip-reference", "--store", tmp_path / "none.json")
     check_user_error(run_command("-m", "benchmarks.bench_two_phase", *arguments), "leave out --skip-reference")

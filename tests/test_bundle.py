@@ -45,7 +45,7 @@ def test_round_trip(model, models_dir):
     assert bundle.info["metrics"] == {"val_loss": 0.5} and "keras" in bundle.info["versions"]
     assert list_bundles(models_dir) == ["first"]
     assert sorted(path.name for path in (models_dir / "first").iterdir()) == [
-        "bundle.json", "history.csv", "model.keras", "training_curves.png",
+        "bundle.json", "history.csv", "model.keras", "network.bin", "network.xml", "training_curves.png",
     ]  # fmt: skip
     assert load_bundle(models_dir / "first").name == "first"
 

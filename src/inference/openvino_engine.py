@@ -71,6 +71,10 @@ class OpenVINOEngine:
         """Write ``path`` (.xml, the graph) and the .bin beside it (its float32 weights), neither being there yet."""
         openvino.save_model(self._model, path, compress_to_fp16=False)
 
+    def width(self, name: str) -> int:
+        """The size of the last dimension of the output ``name``."""
+        return self._compiled.output(name).get_partial_shape()[-1].get_length()
+
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         results: dict[str, np.ndarray] = {}
         # OpenVINO keeps only the address of an array: one that nothing else holds is freed, and its memory overwritten,

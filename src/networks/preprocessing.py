@@ -9,7 +9,6 @@ Five customary modes, with r, g, b in 0..255:
 """
 
 import numpy as np
-from keras import layers
 
 from src.settings import PREPROCESSING_MODES as MODES
 
@@ -22,6 +21,8 @@ _TORCH_OFFSET = [-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD)]
 
 def preprocessing_layers(inputs, mode: str):
     """Apply ``mode`` to a Keras tensor (N, H, W, 3) of RGB 0..255; only layers that serialise without Lambda."""
+    from keras import layers  # here, because arrays are pre-processed without Keras as well
+
     if mode == "none":
         return inputs
     if mode == "0-1":

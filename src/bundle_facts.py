@@ -1,0 +1,107 @@
+"""What a bundle says of itself in ``bundle.json``, checked, and how pictures are read for it. Loads no Keras."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from src.errors import ModelError, UserError
+from src.files import read_json, sha256_file
+from src.imaging import INTERPOLATIONS, load_image
+from src.model_choice import BUNDLE_FILE, model_name
+from src.networks.preprocessing import preprocess_arrays
+
+MODEL_FILE = "model.keras"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier:
+    """What every classifier knows, whatever computes its answers: :class:`src.bundle.Bundle` with Keras,
+    :class:`src.frozen_bundle.FrozenBundle` without.
+
+    Attributes:
+        class_names: in the order of the outputs.
+        image_size: (height, width).
+        interpolation: of the resizing, as in ``imaging.INTERPOLATIONS``.
+        target_layer: the layer that class activation maps are taken from; "" to have it found.
+        preprocessing: what :meth:`preprocess` does; "none" for our own, whose graph does it.
+        info: the content of bundle.json.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    image_size: tuple[int, int]
+    interpolation: str
+    target_layer: str = ""
+    preprocessing: str = "none"
+    info: dict = field(default_factory=dict)
+
+    def preprocess(self, images: np.ndarray) -> np.ndarray:
+        """RGB 0..255 (..., H, W, 3) to float32 inputs of the model."""
+        return preprocess_arrays(images, self.preprocessing)
+
+    def read(self, path: str | os.PathLike) -> np.ndarray:
+        """Read one picture as float32 input (H, W, 3). Raises ``ImageError`` where it is unreadable."""
+        return self.preprocess(load_image(path, self.image_size, self.interpolation))
+
+    def prepare(self, paths) -> np.ndarray:
+        """Read pictures as float32 inputs (N, H, W, 3). Raises ``ImageError`` for the first that is unreadable."""
+        return np.stack([self.read(path) for path in paths])
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        """Probabilities float32 (N, C) of one batch of inputs, in the order of ``class_names``.
+
+        Raises ``ModelError`` where the model answers with what is no number.
+        """
+        probabilities = self._compute(inputs)
+        if not np.isfinite(probabilities).all():
+            raise ModelError(f"the model {self.name} answers with NaN or infinity; train it anew at a smaller rate")
+        return probabilities
+
+    def _compute(self, inputs: np.ndarray) -> np.ndarray:
+        """Probabilities float32 (N, C), not yet checked."""
+        raise NotImplementedError
+
+
+def find_bundle(name: str | Path, models_dir: str | Path) -> Path | None:
+    """The folder of a bundle, named by itself or by its name in ``models_dir``; None where there is no such bundle."""
+    return next((path for path in (Path(name), Path(models_dir) / name) if (path / BUNDLE_FILE).is_file()), None)
+
+
+def read_facts(folder: Path) -> dict:
+    """The fields of :class:`Classifier` for a bundle. Raises ``UserError`` where bundle.json does not give them."""
+    info = read_json(folder / BUNDLE_FILE)
+    try:
+        if info["format"] != FORMAT:
+            raise UserError(f"{folder} has format {info['format']}, this version reads {FORMAT}; train the model anew")
+        facts = {
+            "name": model_name(folder),
+            "class_names": tuple(str(name) for name in info["class_names"]),
+            "image_size": tuple(int(side) for side in info["image_size"]),
+            "interpolation": str(info["interpolation"]),
+            "target_layer": str(info["target_layer"]),
+            "info": info,
+        }
+        if facts["interpolation"] not in INTERPOLATIONS or len(facts["image_size"]) != 2:
+            raise ValueError("an interpolation or image size that there is not")
+        if not isinstance(info["sha256"][MODEL_FILE], str):
+            raise ValueError("a digest that is none")
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder / BUNDLE_FILE} is not a bundle's description ({error}); train the model anew"
+        ) from error
+    return facts
+
+
+def check_output_count(folder: Path, outputs: int, class_names: tuple[str, ...]) -> None:
+    """Raise ``UserError`` where a network has not one output for each class."""
+    if outputs != len(class_names):
+        raise UserError(f"{folder}: {outputs} outputs but {len(class_names)} class names")
+
+
+def is_as_saved(folder: Path, file_name: str, info: dict) -> bool:
+    """Whether a bundle's file is there with the bytes that it was saved with."""
+    path = folder / file_name
+    return path.is_file() and sha256_file(path) == info["sha256"][file_name]
