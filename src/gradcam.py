@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["main", "make_gradcam_heatmap"]
 
 METHOD = "gradcam"
+# So many pictures from which on the fast engine has saved more time than it takes to make (docs/performance.md).
+ENGINE_FROM = 500
 EXAMPLES = """  python -m src.gradcam                                     the test part by the model 'transfer'
   python -m src.gradcam --model transfer baseline --json    two models
   python -m src.gradcam --model imagenet --image photo.jpg  no data and no training needed
@@ -36,6 +38,17 @@ def __getattr__(name: str):
     from src.explainers.heatmap import make_gradcam_heatmap
 
     return make_gradcam_heatmap
+
+
+def build_explainer(bundle, target_layer: str | None, count: int):
+    """The explainer of a bundle's model for ``count`` pictures, with the fast engine where that pays."""
+    from src.explainers.registry import create_explainer
+    from src.inference.engine import create_engine, precision_of
+
+    # On a GPU the engine has half precision, and TensorFlow computes the whole fast anyway.
+    pays = count >= ENGINE_FROM and precision_of("auto") == "float32"
+    layer = target_layer or bundle.target_layer or None
+    return create_explainer(METHOD, bundle.model, target_layer=layer, engine=create_engine if pays else None)
 
 
 def explain_test_part(bundle, explainer, arguments, class_index: int | None) -> tuple[dict, list]:
@@ -127,14 +140,16 @@ def main(argv=None) -> int:
     arguments = _parse(argv)
     check_model_arguments(arguments)
     paths = find_pictures(arguments.image) if arguments.image else None
-    class_names = check_data_folder(arguments.data, parts=("test",))[0] if paths is None else None
+    class_names, count = None, len(paths or [])
+    if paths is None:
+        class_names, counts = check_data_folder(arguments.data, parts=("test",))
+        count = sum(counts["test"].values())
     names = arguments.model
     if not names:
         names = [choose_model(arguments.models_dir, class_names)]
         say(f"Model: {names[0]} (choose another with --model)")
     quiet_tensorflow()
     from src.bundle import load_bundle
-    from src.explainers.registry import create_explainer
     from src.explainers.summary import format_pictures, format_test_part
     from src.explainers.targets import find_class
 
@@ -147,7 +162,7 @@ def main(argv=None) -> int:
             mismatch = describe_mismatch(bundle.name, bundle.class_names, arguments.data, class_names)
             raise UserError(f"{mismatch}; name another model (--model), or single pictures (--image)")
         asked = None if arguments.class_name is None else find_class(arguments.class_name, bundle.class_names)
-        explainer = create_explainer(METHOD, bundle.model, target_layer=arguments.layer or bundle.target_layer or None)
+        explainer = build_explainer(bundle, arguments.layer, count)
         if paths is None:
             record, unreadable = explain_test_part(bundle, explainer, arguments, asked)
         else:
