@@ -3,11 +3,15 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
+from benchmarks.bench_explainers import explain_by_tutorial, measure_memory
 from benchmarks.bench_two_phase import compare_paired
 from benchmarks.report import print_json_line, print_medians, run_in_turn
+from src.explainers.cam import ClassActivationMap, gradcam_weights
 from tests.conftest import check_user_error, run_command
+from tests.explainers.networks import random_inputs, random_network
 
 
 def test_a_paired_difference_and_its_interval():
@@ -37,9 +41,35 @@ def test_sides_are_measured_in_turn_and_all_samples_are_printed(capsys):
     assert any("3, 1, 2" in line for line in lines)
 
 
+@pytest.mark.parametrize("layer", ["relu2", "conv1"])
+def test_the_tutorials_way_gives_our_maps_of_the_logit(layer):
+    model, inputs = random_network(), random_inputs(3)
+    explained = ClassActivationMap(model, target_layer=layer).explain(inputs, [2, 0, 1])
+    for image, class_index, heatmap in zip(inputs, (2, 0, 1), explained.heatmaps):
+        found = explain_by_tutorial(model, layer, gradcam_weights, image, class_index)
+        np.testing.assert_allclose(found, heatmap, rtol=1e-4, atol=1e-7)
+    assert explained.heatmaps.max() > 1e-3
+
+
+def test_memory_is_read_of_every_picture_on_the_commands_path(monkeypatch):
+    monkeypatch.setattr("benchmarks.bench_explainers.FIRST", 5)
+    peaks = iter([7, 9])
+    monkeypatch.setattr("benchmarks.bench_explainers._peak_megabytes", lambda: next(peaks))
+    read = []
+
+    def picture(path):
+        read.append(path)
+        return random_inputs(1)[0]
+
+    explainer = ClassActivationMap(random_network())
+    assert measure_memory(explainer, picture, ["a", "b", "c"], 11, batch_size=4) == (7, 9)
+    assert sorted(read) == sorted("abcabcabcab")
+
+
 @pytest.mark.commands
 def test_a_benchmark_without_its_data_or_reference_says_so(tmp_path, small_data):
     check_user_error(run_command("-m", "benchmarks.bench_loader", "--data", tmp_path), "train")
     check_user_error(run_command("-m", "benchmarks.bench_two_phase", "--data", tmp_path), "train")
+    check_user_error(run_command("-m", "benchmarks.bench_explainers", "--data", tmp_path), "picture")
     arguments = ("--data", small_data, "--skip-reference", "--store", tmp_path / "none.json")
     check_user_error(run_command("-m", "benchmarks.bench_two_phase", *arguments), "leave out --skip-reference")

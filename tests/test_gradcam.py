@@ -18,6 +18,7 @@ from src.errors import UserError
 from src.explainers.cam import ClassActivationMap
 from src.gradcam import main, make_gradcam_heatmap
 from src.imaging import read_image, write_image
+from src.inference.engine import create_engine
 from tests.explainers.networks import HAND_INPUT, hand_weighted, random_inputs, random_network
 
 CLASS_NAMES = ["green", "red"]
@@ -89,6 +90,19 @@ def test_the_whole_test_part_is_explained(place, capsys):
     sheet = (folder / "gradcam_samples.png").read_bytes()
     assert (place / "gradcam" / "gradcam_sample.png").read_bytes() == sheet
     assert read_image(folder / "gradcam_samples.png").std() > 20
+
+
+@pytest.mark.parametrize("engine_from, engines", [(12, 1), (13, 0)])
+def test_many_pictures_are_worth_an_engine_and_give_the_same_maps(place, capsys, monkeypatch, engine_from, engines):
+    made = []
+    monkeypatch.setattr("src.gradcam.ENGINE_FROM", engine_from)
+    monkeypatch.setattr(
+        "src.inference.engine.create_engine", lambda *tensors: made.append(create_engine(*tensors)) or made[-1]
+    )
+    assert run(place, capsys, "--samples", 1)[0] == 0 and len(made) == engines
+    with np.load(place / "gradcam/transfer/heatmaps.npz") as kept:
+        strongest = kept["heatmaps"].max(axis=(1, 2))
+    np.testing.assert_allclose(strongest, np.full(12, 200 * 0.2 / 256), rtol=1e-4)
 
 
 def test_table_for_people_and_a_named_class(place, capsys):
