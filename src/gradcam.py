@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
 from src.files import atomic_file, format_json
-from src.loading.folder import check_data_folder, find_pictures, list_pictures
 from src.model_choice import add_model_arguments, check_model_arguments, choose_model, describe_mismatch
 from src.progress import say
 from src.settings import COLORMAPS, create_parser, positive_int, quiet_tensorflow, seed_int
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["main", "make_gradcam_heatmap"]
 
 METHOD = "gradcam"
+# So many pictures from which on the fast engine has saved more time than it takes to make (docs/performance.md).
+ENGINE_FROM = 1000
 EXAMPLES = """  python -m src.gradcam                                     the test part by the model 'transfer'
   python -m src.gradcam --model transfer baseline --json    two models
   python -m src.gradcam --model imagenet --image photo.jpg  no data and no training needed
@@ -38,12 +39,31 @@ def __getattr__(name: str):
     return make_gradcam_heatmap
 
 
+def choose_engine(bundle, name: str, arguments, count: int):
+    """What computes the activations of ``count`` pictures: the network saved in the bundle for OpenVINO, or an engine
+    made now where that pays, or None for TensorFlow; see ``ClassActivationMap``."""
+    from src.frozen_bundle import FrozenBundleError, load_frozen_bundle
+    from src.inference.engine import create_engine, precision_of
+
+    if precision_of("auto") != "float32":  # a GPU: half precision, and TensorFlow computes the whole fast anyway
+        return None
+    if bundle.info and arguments.layer in (None, bundle.target_layer):
+        try:
+            frozen = load_frozen_bundle(name, arguments.models_dir)
+            if frozen and "activations" in frozen.engine.output_names:
+                return frozen.engine
+        except FrozenBundleError as error:
+            say(f"{error}: using Keras.")
+    return create_engine if count >= ENGINE_FROM else None
+
+
 def explain_test_part(bundle, explainer, arguments, class_index: int | None) -> tuple[dict, list]:
     """Explain the test part, write what there is to look at; returns the JSON record and the unreadable pictures."""
     from src.datasets.manifest import mask_path
     from src.explainers.gallery import Gallery, choose_samples
     from src.explainers.stream import explain_pictures
     from src.explainers.summary import save_heatmaps, save_strength, summarize_test_part
+    from src.loading.folder import list_pictures
 
     class_names = list(bundle.class_names)
     found = [list_pictures(Path(arguments.data) / "test" / name) for name in class_names]
@@ -126,8 +146,13 @@ def _parse(argv: Sequence[str] | None):
 def main(argv=None) -> int:
     arguments = _parse(argv)
     check_model_arguments(arguments)
+    from src.loading.folder import check_data_folder, find_pictures
+
     paths = find_pictures(arguments.image) if arguments.image else None
-    class_names = check_data_folder(arguments.data, parts=("test",))[0] if paths is None else None
+    class_names, count = None, len(paths or [])
+    if paths is None:
+        class_names, counts = check_data_folder(arguments.data, parts=("test",))
+        count = sum(counts["test"].values())
     names = arguments.model
     if not names:
         names = [choose_model(arguments.models_dir, class_names)]
@@ -147,7 +172,9 @@ def main(argv=None) -> int:
             mismatch = describe_mismatch(bundle.name, bundle.class_names, arguments.data, class_names)
             raise UserError(f"{mismatch}; name another model (--model), or single pictures (--image)")
         asked = None if arguments.class_name is None else find_class(arguments.class_name, bundle.class_names)
-        explainer = create_explainer(METHOD, bundle.model, target_layer=arguments.layer or bundle.target_layer or None)
+        layer = arguments.layer or bundle.target_layer or None
+        engine = choose_engine(bundle, name, arguments, count)
+        explainer = create_explainer(METHOD, bundle.model, target_layer=layer, engine=engine)
         if paths is None:
             record, unreadable = explain_test_part(bundle, explainer, arguments, asked)
         else:

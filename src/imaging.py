@@ -345,7 +345,8 @@ def verify_image(path: str | os.PathLike) -> tuple[int, int]:
 def read_in_batches(
     paths: Sequence[str], read: Callable[[str], np.ndarray], batch_size: int
 ) -> Iterator[tuple[list[int], np.ndarray, list[ImageError]]]:
-    """Read many pictures of one size, batch by batch, by ``read`` in threads; they go on while a batch is worked on.
+    """Read many pictures of one size, batch by batch, by ``read`` in threads; while a batch is worked on, they read the
+    whole of the next one.
 
     Yields:
         The places in ``paths`` of those that could be read, their arrays (n, H, W, 3), and the errors of the others.
@@ -363,6 +364,6 @@ def read_in_batches(
         images = np.stack([results[index] for index in good]) if good else np.empty((0, 0, 0, 3))
         return [start + index for index in good], images, failures
 
-    results = map_threads(attempt, paths)
+    results = map_threads(attempt, paths, ahead=batch_size)
     for start in range(0, len(paths), batch_size):
         yield gather(start, list(itertools.islice(results, batch_size)))

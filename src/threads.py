@@ -29,18 +29,22 @@ def call_within(seconds: float, function: Callable[[], Result]) -> Result:
 
 
 def map_threads(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None, ahead: int = 0
 ) -> Iterator[Result]:
     """Yield ``function(item)`` in the order of the items; few are in flight, so that memory stays flat.
 
     What ``function`` raises is raised here.
+
+    Args:
+        ahead: so many items at least are worked on, or done, beyond the one that is waited for.
     """
     workers = workers or WORKERS
+    most = max(8 * workers, ahead + 1)
     window: deque[Future] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
-                if len(window) >= 8 * workers:
+                if len(window) >= most:
                     yield window.popleft().result()
                 window.append(pool.submit(function, item))
             while window:

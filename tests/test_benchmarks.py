@@ -3,12 +3,16 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
+from benchmarks.bench_explainers import explain_by_tutorial, measure_memory
 from benchmarks.bench_start import list_commands
 from benchmarks.bench_two_phase import compare_paired
 from benchmarks.report import print_json_line, print_medians, run_in_turn
+from src.explainers.cam import ClassActivationMap, gradcam_weights
 from tests.conftest import check_user_error, run_command
+from tests.explainers.networks import random_inputs, random_network
 from tests.test_architecture import COMMANDS
 
 
@@ -46,6 +50,31 @@ def test_every_command_is_found():
     assert found["src.predict"] == ["-m", "src.predict"] and found["split_dataset"][0].endswith("split_dataset.py")
 
 
+@pytest.mark.parametrize("layer", ["relu2", "conv1"])
+def test_the_tutorials_way_gives_our_maps_of_the_logit(layer):
+    model, inputs = random_network(), random_inputs(3)
+    explained = ClassActivationMap(model, target_layer=layer).explain(inputs, [2, 0, 1])
+    for image, class_index, heatmap in zip(inputs, (2, 0, 1), explained.heatmaps):
+        found = explain_by_tutorial(model, layer, gradcam_weights, image, class_index)
+        np.testing.assert_allclose(found, heatmap, rtol=1e-4, atol=1e-7)
+    assert explained.heatmaps.max() > 1e-3
+
+
+def test_memory_is_read_of_every_picture_on_the_commands_path(monkeypatch):
+    monkeypatch.setattr("benchmarks.bench_explainers.FIRST", 5)
+    peaks = iter([7, 9])
+    monkeypatch.setattr("benchmarks.bench_explainers._peak_megabytes", lambda: next(peaks))
+    read = []
+
+    def picture(path):
+        read.append(path)
+        return random_inputs(1)[0]
+
+    explainer = ClassActivationMap(random_network())
+    assert measure_memory(explainer, picture, ["a", "b", "c"], 11, batch_size=4) == (7, 9)
+    assert sorted(read) == sorted("abcabcabcab")
+
+
 @pytest.mark.commands
 def test_a_benchmark_without_its_data_or_reference_says_so(tmp_path, small_data):
     check_user_error(run_command("-m", "benchmarks.bench_loader", "--data", tmp_path), "train")
@@ -54,5 +83,6 @@ def test_a_benchmark_without_its_data_or_reference_says_so(tmp_path, small_data)
     check_user_error(
         run_command("-m", "benchmarks.bench_start", "--data", small_data, "--models-dir", tmp_path), "no model in"
     )
+    check_user_error(run_command("-m", "benchmarks.bench_explainers", "--data", tmp_path), "picture")
     arguments = ("--data", small_data, "--skip-reference", "--store", tmp_path / "none.json")
     check_user_error(run_command("-m", "benchmarks.bench_two_phase", *arguments), "leave out --skip-reference")

@@ -242,7 +242,7 @@ def test_help_is_light(name):
         "sys.argv = ['command', '--help']\n"
         "with contextlib.suppress(SystemExit):\n"
         f"    runpy.run_module({name!r}, run_name='__main__')\n"
-        "heavy = {'tensorflow', 'keras', 'openvino', 'matplotlib', 'sklearn', 'scipy', 'skimage'}\n"
+        "heavy = {'numpy', 'cv2', 'tensorflow', 'keras', 'openvino', 'matplotlib', 'sklearn', 'scipy', 'skimage'}\n"
         "sys.exit(' '.join(heavy & sys.modules.keys()) or 0)"
     )
     result = run_command("-c", probe)

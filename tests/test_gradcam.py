@@ -16,8 +16,10 @@ from keras import layers
 from src.bundle import save_bundle
 from src.errors import UserError
 from src.explainers.cam import ClassActivationMap
+from src.explainers.graph import GradientModel
 from src.gradcam import main, make_gradcam_heatmap
 from src.imaging import read_image, write_image
+from src.inference.engine import create_engine
 from tests.explainers.networks import HAND_INPUT, hand_weighted, random_inputs, random_network
 
 CLASS_NAMES = ["green", "red"]
@@ -89,6 +91,48 @@ def test_the_whole_test_part_is_explained(place, capsys):
     sheet = (folder / "gradcam_samples.png").read_bytes()
     assert (place / "gradcam" / "gradcam_sample.png").read_bytes() == sheet
     assert read_image(folder / "gradcam_samples.png").std() > 20
+
+
+def _without_network(place):
+    """As a bundle of a network that OpenVINO does not take."""
+    record = place / "models/transfer/bundle.json"
+    info = json.loads(record.read_text())
+    info["sha256"] = {"model.keras": info["sha256"]["model.keras"]}
+    record.write_text(json.dumps(info))
+
+
+@pytest.mark.parametrize("saved, engine_from, made, whole", [(True, 1, 0, 0), (False, 12, 1, 0), (False, 13, 0, 1)])
+def test_the_network_in_the_bundle_or_an_engine_for_many_gives_the_same_maps(
+    place, tmp_path, capsys, monkeypatch, saved, engine_from, made, whole
+):
+    place = shutil.copytree(place, tmp_path / "place")
+    if not saved:
+        _without_network(place)
+    calls = {"made": 0, "whole": 0}
+
+    def counted(key, function):
+        def call(*arguments):
+            calls[key] += 1
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr("src.gradcam.ENGINE_FROM", engine_from)
+    monkeypatch.setattr("src.inference.engine.create_engine", counted("made", create_engine))
+    monkeypatch.setattr(GradientModel, "__call__", counted("whole", GradientModel.__call__))
+    assert run(place, capsys, "--samples", 1)[0] == 0
+    assert calls == {"made": made, "whole": whole}
+    with np.load(place / "gradcam/transfer/heatmaps.npz") as kept:
+        strongest = kept["heatmaps"].max(axis=(1, 2))
+    np.testing.assert_allclose(strongest, np.full(12, 200 * 0.2 / 256), rtol=1e-4)
+
+
+def test_a_changed_network_in_the_bundle_is_said_and_not_used(place, tmp_path, capsys):
+    place = shutil.copytree(place, tmp_path / "place")
+    with open(place / "models/transfer/network.bin", "ab") as stream:
+        stream.write(b"x")
+    code, _, err = run(place, capsys, "--samples", 1)
+    assert code == 0 and "network.bin is missing, cut off or changed" in err and "using Keras" in err
 
 
 def test_table_for_people_and_a_named_class(place, capsys):

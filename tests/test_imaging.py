@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import threading
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image, ImageOps
 
 from src import imaging
 from src.imaging import ImageError
+from src.threads import WORKERS
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (20, 30)).astype(np.uint8)
@@ -136,6 +138,22 @@ def test_pictures_are_read_in_batches_in_order():
     assert [[error.path for error in errors] for _, _, errors in batches] == [["bad"], [], ["bad"]]
 
 
+def test_the_next_batch_is_read_meanwhile_and_no_more():
+    size = 8 * WORKERS + 5  # more than threads hold in any case
+    begun, all_begun = [], threading.Event()
+
+    def read(path):
+        begun.append(path)
+        if len(begun) == 2 * size:
+            all_begun.set()
+        return np.zeros((1, 1, 3), np.uint8)
+
+    batches = imaging.read_in_batches([str(number) for number in range(3 * size)], read, size)
+    next(batches)
+    assert all_begun.wait(5) and len(begun) == 2 * size
+    assert sum(len(images) for _, images, _ in batches) == 2 * size
+
+
 def test_read_image_opens_any_name(tmp_path):
     path = tmp_path / "žluťoučký kůň 馬.png"
     imaging.write_image(path, RGB)
@@ -182,6 +200,7 @@ def test_a_small_file_with_too_many_pixels_is_refused(tmp_path):
     # In its own process: OpenCV takes the limit when it is loaded, which another test may have done before.
     code = """
 import sys
+import threading
 from src import imaging
 try:
     imaging.read_image(sys.argv[1])

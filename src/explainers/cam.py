@@ -10,6 +10,7 @@ from src.errors import UserError
 from src.explainers.base import Explanation
 from src.explainers.graph import build_gradient_model
 from src.explainers.targets import Target, class_logit
+from src.inference.engine import Engine
 
 WeightRule = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """(activations, gradients), both float32 (N, h, w, K) -> weights (N, 1, 1, K) or (N, h, w, K)."""
@@ -19,6 +20,9 @@ def gradcam_weights(activations: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
     """Selvaraju et al. 2017, eq. 1: alpha_k = 1/Z sum_ij dy^c/dA^k_ij, the gradient's mean over the map's Z cells."""
     return tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
 
+
+EngineFactory = Callable[[keras.KerasTensor, dict[str, keras.KerasTensor]], Engine]
+"""(symbolic inputs, symbolic outputs by name) -> Engine, as :func:`src.inference.engine.create_engine`."""
 
 CAM_METHODS: dict[str, WeightRule] = {"gradcam": gradcam_weights}
 
@@ -33,6 +37,10 @@ class ClassActivationMap:
         weight_rule: from activations and gradients to weights.
         target: what is differentiated.
         target_layer: whose activations are weighed; None for the last fitting layer.
+        engine: computes the network up to the target layer, so that TensorFlow only computes and differentiates what
+            follows; its output "activations" (N, h, w, K) must be that layer's, by the model's present weights. Or what
+            makes such an engine, called here. Left aside where the network has another way past the target layer, and
+            as soon as the weights before that layer are others than now: maps are in every case the model's own.
     """
 
     def __init__(
@@ -42,20 +50,36 @@ class ClassActivationMap:
         *,
         target: Target = class_logit,
         target_layer: str | None = None,
+        engine: Engine | EngineFactory | None = None,
     ):
         self._gradient_model = build_gradient_model(model, target_layer)
         self._weight_rule, self._target = weight_rule, target
         self.target_layer = self._gradient_model.target_layer
         self.input_shape = tuple(model.inputs[0].shape[1:])  # (H, W, 3), None where any size fits
         self.class_count = max(model.outputs[0].shape[-1], 2)
-        signature = [tf.TensorSpec((None, *self.input_shape)), tf.TensorSpec((None,), tf.int32)]
-        self._compute = tf.function(self._trace, input_signature=signature)  # one graph for every size of batch
+        self._whole = self._compile(self._gradient_model, self.input_shape)
+        self._engine = None
+        if engine is not None and self._gradient_model.tail is not None:
+            self._use(engine)
 
-    def _trace(self, inputs: tf.Tensor, wanted: tf.Tensor):
-        """The whole computation as one graph; ``wanted`` holds -1 where the predicted class is to be explained."""
+    def _use(self, engine: Engine | EngineFactory) -> None:
+        inputs, activations = self._gradient_model.model.inputs[0], self._gradient_model.model.outputs[0]
+        self._engine = engine(inputs, {"activations": activations}) if callable(engine) else engine
+        self._from_activations = self._compile(self._gradient_model.from_activations, activations.shape[1:])
+        self._fingerprint = _fingerprint(keras.Model(inputs, activations))
+        self._weights_of_engine = self._fingerprint().numpy()
+
+    def _compile(self, forward: Callable, shape: Sequence[int | None]) -> Callable:
+        """One graph for every size of batch."""
+        signature = [tf.TensorSpec((None, *shape)), tf.TensorSpec((None,), tf.int32)]
+        return tf.function(lambda start, wanted: self._trace(forward, start, wanted), input_signature=signature)
+
+    def _trace(self, forward: Callable, start: tf.Tensor, wanted: tf.Tensor):
+        """The computation from the inputs or the activations on; ``wanted`` holds -1 where the predicted class is to
+        be explained."""
         with tf.GradientTape() as tape:
-            tape.watch(inputs)  # frozen variables are not watched, and activations only arise inside
-            activations, logits, probabilities = self._gradient_model(inputs)
+            tape.watch(start)  # frozen variables are not watched, and activations may only arise inside
+            activations, logits, probabilities = forward(start)
             class_index = tf.where(wanted < 0, tf.argmax(logits, axis=1, output_type=tf.int32), wanted)
             scores = self._target(logits, class_index)
         # Scores of different pictures do not meet, so the gradient of their sum holds each one's own.
@@ -75,8 +99,29 @@ class ClassActivationMap:
         wanted = np.broadcast_to(-1 if class_index is None else np.asarray(class_index, np.int32), len(inputs))
         if class_index is not None and not np.all((wanted >= 0) & (wanted < self.class_count)):
             raise UserError(f"classes are numbered 0 to {self.class_count - 1}. Received: {class_index}")
-        results = self._compute(tf.constant(inputs), tf.constant(wanted, tf.int32))
+        wanted = tf.constant(wanted, tf.int32)
+        if self._engine_serves():
+            results = self._from_activations(tf.constant(self._engine.run(inputs)["activations"]), wanted)
+        else:
+            results = self._whole(tf.constant(inputs), wanted)
         heatmaps, logits, probabilities, explained = (result.numpy() for result in results)
         if not (np.isfinite(heatmaps).all() and np.isfinite(logits).all()):
             raise UserError("the model's values are not finite (NaN or infinite); its training went astray, train anew")
         return Explanation(heatmaps, logits, probabilities, explained, self.target_layer)
+
+    def _engine_serves(self) -> bool:
+        return self._engine is not None and np.array_equal(self._fingerprint().numpy(), self._weights_of_engine)
+
+
+def _fingerprint(model: keras.Model) -> Callable[[], tf.Tensor]:
+    """A function that returns one int32 for each of the model's variables: another where its values are others.
+
+    Their bits are summed: exact in whatever order the threads add, and as fast as memory can be read.
+    """
+
+    @tf.function(input_signature=[])
+    def compute() -> tf.Tensor:
+        values = (tf.cast(variable.value, tf.float32) for variable in model.variables)
+        return tf.stack([tf.zeros((), tf.int32), *(tf.reduce_sum(tf.bitcast(value, tf.int32)) for value in values)])
+
+    return compute

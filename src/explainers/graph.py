@@ -1,4 +1,5 @@
-"""A model's graph seen from outside: its logits, its spatial layers, and one functional model that returns both.
+"""A model's graph seen from outside: its logits, its spatial layers, one functional model that returns both, and the
+part between them.
 
 Only Keras' public interface is used, and layers are shared, not copied: the caller's model keeps its weights, flags and
 configuration, and what it learns later is explained without building anything anew.
@@ -34,22 +35,36 @@ class Head:
 
 @dataclass(frozen=True)
 class GradientModel:
-    """A callable ``inputs -> (activations (N,h,w,K), logits (N,C), probabilities (N,C))``, differentiable between."""
+    """A callable ``inputs -> (activations (N,h,w,K), logits (N,C), probabilities (N,C))``, differentiable between.
+
+    Attributes:
+        model: inputs -> [activations, what the head reads, and the outputs unless these are linear].
+        tail: activations -> the others of these, by the same layers; None where something leads past the activations
+            from the inputs to the outputs, as the shortcut does within a residual block.
+    """
 
     model: keras.Model
+    tail: keras.Model | None
     head: Head
     target_layer: str
 
     def __call__(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        activations, before_logits, outputs = self.model(inputs, training=False)
+        activations, *ends = self.model(inputs, training=False)
+        return activations, *self._answers(*ends)
+
+    def from_activations(self, activations: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The same from activations computed elsewhere; only where there is a ``tail``."""
+        return activations, *self._answers(*keras.tree.flatten(self.tail(activations, training=False)))
+
+    def _answers(self, before_logits: tf.Tensor, outputs: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         logits = tf.cast(self.head.read(before_logits), tf.float32)
-        outputs = tf.cast(outputs, tf.float32)
-        if self.head.activation == "linear":
+        if outputs is None:
             outputs = tf.nn.sigmoid(logits) if logits.shape[1] == 1 else tf.nn.softmax(logits)
+        outputs = tf.cast(outputs, tf.float32)
         if logits.shape[1] == 1:  # one unit speaks for class 1; what speaks for class 0 is its negative
             logits = tf.concat([-logits, logits], axis=1)
             outputs = tf.concat([1.0 - outputs, outputs], axis=1)
-        return activations, logits, outputs
+        return logits, outputs
 
 
 def build_gradient_model(model: keras.Model, target_layer: str | None = None) -> GradientModel:
@@ -66,8 +81,9 @@ def build_gradient_model(model: keras.Model, target_layer: str | None = None) ->
     flat = _as_functional(model)
     name = find_target_layer(flat, target_layer)
     head = find_head(flat)
-    outputs = [head.tensor, flat.outputs[0]]
-    return GradientModel(_expose(keras.Model(flat.inputs, outputs), name), head, name)
+    outputs = [head.tensor] if head.activation == "linear" else [head.tensor, flat.outputs[0]]
+    exposed = _expose(keras.Model(flat.inputs, outputs), name)
+    return GradientModel(exposed, _tail(exposed), head, name)
 
 
 def _as_functional(model: keras.Model) -> keras.Model:
@@ -165,23 +181,41 @@ def _walk(model: keras.Model) -> Iterator[layers.Layer]:
 def _expose(model: keras.Model, name: str) -> keras.Model:
     """A model of the same layers that returns the activations of the layer ``name`` before its own outputs.
 
-    The tensors inside a nested model are not those of the outer graph. There the nested model is split (it returns
-    activations and outputs), and the outer layers are applied again around it.
+    The tensors inside a nested model are not those of the outer graph. There the nested model is split (one part ends
+    in the activations, the other goes on from them; or, where something leads past them, one returns activations and
+    outputs), and the outer layers are applied again around it.
     """
     own = next((layer for layer in model.layers if layer.name == name and not isinstance(layer, keras.Model)), None)
     if own is not None:
         return keras.Model(model.inputs, [own.output, *model.outputs])
     holds = (layer for layer in model.layers if isinstance(layer, keras.Model))
     nested = next(layer for layer in holds if any(inner.name == name for inner in _walk(layer)))
-    split = _expose(nested, name)
+    exposed = _expose(nested, name)
+    lower, tail = keras.Model(exposed.inputs, exposed.outputs[0]), _tail(exposed)
     found = []
 
     def apply(layer, *args, **kwargs):
         if layer is not nested:
             return layer(*args, **kwargs)
-        activations, *outputs = split(*args, **kwargs)
+        if tail is None:
+            activations, *outputs = exposed(*args, **kwargs)
+        else:
+            activations = lower(*args, **kwargs)
+            outputs = keras.tree.flatten(tail(activations, *args[1:], **kwargs))
         found.append(activations)
         return outputs[0] if len(outputs) == 1 else outputs
 
     again = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=apply)
     return keras.Model(again.inputs, [found[0], *again.outputs])
+
+
+def _tail(exposed: keras.Model) -> keras.Model | None:
+    """The part of ``_expose``'s model from the activations to its other outputs, a list; None where there is another
+    way from the inputs to these."""
+    activations, *outputs = exposed.outputs
+    # No output may be the input itself, as in a nested model that ends in the target layer.
+    outputs = [layers.Identity()(tensor) if tensor is activations else tensor for tensor in outputs]
+    try:
+        return keras.Model(activations, outputs)
+    except ValueError:  # Keras meets an input layer
+        return None

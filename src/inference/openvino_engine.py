@@ -31,6 +31,9 @@ class OpenVINOEngine:
     Args:
         model: as OpenVINO reads it; one input, outputs with names.
         single: made for one picture at a time, all cores on it, instead of many.
+
+    Attributes:
+        output_names: what :meth:`run` returns.
     """
 
     name, precision = "openvino", "float32"
@@ -43,7 +46,7 @@ class OpenVINOEngine:
             "ENABLE_CPU_PINNING": False,  # the threads that read pictures need the same cores
         }
         self._compiled = _core().compile_model(model, "CPU", hints)
-        self._names = [output.get_any_name() for output in model.outputs]
+        self.output_names = [output.get_any_name() for output in model.outputs]
         count = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [self._compiled.create_infer_request() for _ in range(count)]
 
@@ -87,7 +90,7 @@ class OpenVINOEngine:
             request, (start, chunk) = self._requests[number], held[number]
             request.wait()
             held[number] = None
-            for index, name in enumerate(self._names):
+            for index, name in enumerate(self.output_names):
                 values = request.get_output_tensor(index).data
                 if name not in results:
                     results[name] = np.empty((len(images), *values.shape[1:]), np.float32)

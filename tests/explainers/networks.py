@@ -57,6 +57,27 @@ def add_head(features, head: str, classes: int = 3):
     raise ValueError(head)
 
 
+def nested_network(kind: str) -> keras.Model:
+    """A backbone as a layer, after augmentation and arithmetic as in Keras' tutorials, or in a Sequential."""
+    keras.utils.set_random_seed(3)
+    inner = keras.Input((12, 12, 3))
+    x = layers.Conv2D(5, 3, activation="relu", name="conv1")(inner)
+    backbone = keras.Model(inner, layers.Conv2D(6, 3, activation="relu", name="conv2")(x), name="backbone")
+    head = [layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax", name="answer")]
+    if kind == "Sequential":
+        return keras.Sequential([keras.Input((12, 12, 3)), layers.Rescaling(1 / 127.5, offset=-1.0), backbone, *head])
+    inputs = keras.Input((12, 12, 3))
+    x = keras.Sequential([layers.RandomFlip()], name="augmentation")(inputs)
+    x = x / 127.5 - 1.0
+    if kind == "nested twice":
+        outer = keras.Input((12, 12, 3))
+        backbone = keras.Model(outer, backbone(outer), name="wrapper")
+    x = backbone(x, training=False)
+    for layer in head:
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
 def random_inputs(count: int = 4, side: int = 12, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0, 255, (count, side, side, 3)).astype(np.float32)
 

@@ -6,7 +6,14 @@ from keras import layers
 from src.errors import UserError
 from src.explainers.cam import ClassActivationMap
 from src.explainers.graph import build_gradient_model, find_target_layer, spatial_layers
-from tests.explainers.networks import add_head, assert_unchanged, random_inputs, random_network, snapshot
+from tests.explainers.networks import (
+    add_head,
+    assert_unchanged,
+    nested_network,
+    random_inputs,
+    random_network,
+    snapshot,
+)
 
 
 def test_layers_that_can_be_explained_begin_at_the_first_convolution():
@@ -29,31 +36,10 @@ def test_a_layer_that_cannot_work_is_refused_with_those_which_can(name):
         build_gradient_model(random_network(), name)
 
 
-def _nested(kind: str) -> keras.Model:
-    """A backbone as a layer, after augmentation and arithmetic as in Keras' tutorials, or in a Sequential."""
-    keras.utils.set_random_seed(3)
-    inner = keras.Input((12, 12, 3))
-    x = layers.Conv2D(5, 3, activation="relu", name="conv1")(inner)
-    backbone = keras.Model(inner, layers.Conv2D(6, 3, activation="relu", name="conv2")(x), name="backbone")
-    head = [layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax", name="answer")]
-    if kind == "Sequential":
-        return keras.Sequential([keras.Input((12, 12, 3)), layers.Rescaling(1 / 127.5, offset=-1.0), backbone, *head])
-    inputs = keras.Input((12, 12, 3))
-    x = keras.Sequential([layers.RandomFlip()], name="augmentation")(inputs)
-    x = x / 127.5 - 1.0
-    if kind == "nested twice":
-        outer = keras.Input((12, 12, 3))
-        backbone = keras.Model(outer, backbone(outer), name="wrapper")
-    x = backbone(x, training=False)
-    for layer in head:
-        x = layer(x)
-    return keras.Model(inputs, x)
-
-
 @pytest.mark.parametrize("kind", ["functional", "Sequential", "nested twice"])
 @pytest.mark.parametrize("name", [None, "conv1"])
 def test_a_nested_backbone_is_explained_as_a_flat_one(kind, name):
-    model, inputs = _nested(kind), random_inputs()
+    model, inputs = nested_network(kind), random_inputs()
     picture = keras.Input((12, 12, 3))
     x = layers.Rescaling(1 / 127.5, offset=-1.0)(picture)
     x = layers.Conv2D(5, 3, activation="relu", name="conv1")(x)

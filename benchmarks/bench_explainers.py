@@ -1,0 +1,207 @@
+"""Class activation maps a second beside Keras' forward pass, and the memory that many pictures take.
+
+The same network, pictures and classes for every side, in turn:
+
+- Keras' forward pass: the model in one ``tf.function``, and ``predict_on_batch``;
+- ours, whole graph: all of it in TensorFlow, in batches;
+- ours, engine: the activations from the fast engine, only what follows differentiated;
+- tutorial: as widely shown, for each picture a new ``keras.Model`` of activations and output, and a GradientTape,
+  without a graph function. It is given the logits to differentiate, so that all maps must agree, which is checked.
+"""
+
+import resource
+import sys
+import time
+from itertools import cycle, islice
+
+from benchmarks.report import describe_machine, print_conditions, print_json_line, print_medians, run_in_turn
+from src.errors import UserError, command
+from src.loading.folder import find_pictures
+from src.settings import create_parser, positive_int, quiet_tensorflow
+
+EXAMPLES = """\
+  python -m benchmarks.bench_explainers --data data/test
+  python -m benchmarks.bench_explainers --data data/test --backbone resnet50 --weights none --pictures 32
+  python -m benchmarks.bench_explainers --data data/test --memory 10000"""
+AGREEMENT = 1e-2  # of the largest value: what maps may differ by (a ReLU near its kink lets a gradient through or not)
+FIRST = 1000  # pictures, after which memory is read for the first time
+
+
+def explain_by_tutorial(model, layer: str, weight_rule, image, class_index: int):
+    """The map (h, w) of one picture as tutorials have it: the gradient model is built anew, and nothing is traced."""
+    import keras
+    import tensorflow as tf
+
+    outputs = [model.get_layer(layer).output, model.get_layer("logits").output]
+    gradient_model = keras.Model(model.inputs, outputs)
+    with tf.GradientTape() as tape:
+        activations, logits = gradient_model([image[None]], training=False)
+        score = logits[:, class_index]
+    weights = weight_rule(activations, tape.gradient(score, activations))
+    return tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1))[0].numpy()
+
+
+def measure_memory(explainer, read, paths, count: int, batch_size: int) -> tuple[int, int]:
+    """Peak resident megabytes of this process after ``FIRST`` pictures and after ``count`` (files in turn), explained
+    as the command does."""
+    from src.explainers.stream import explain_pictures
+
+    class Watched:
+        """The explainer, which reads the peak when it has explained ``FIRST`` pictures."""
+
+        explained, first_peak = 0, 0
+
+        def explain(self, inputs, class_index=None):
+            result = explainer.explain(inputs, class_index)
+            self.explained += len(inputs)
+            self.first_peak = self.first_peak or (_peak_megabytes() if self.explained >= FIRST else 0)
+            return result
+
+    watched = Watched()
+    explain_pictures(watched, read, list(islice(cycle(paths), count)), [-1] * count, batch_size=batch_size)
+    return watched.first_peak, _peak_megabytes()
+
+
+def _peak_megabytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (2**20 if sys.platform == "darwin" else 2**10)
+
+
+@command
+def main(argv=None) -> int | None:
+    parser = create_parser("Class activation maps a second beside Keras' forward pass; memory.", EXAMPLES)
+    parser.add_argument("--data", nargs="+", default=["data/test"], help="pictures, or folders of pictures")
+    parser.add_argument("--backbone", default="efficientnet_lite0", help="a network of the registry")
+    parser.add_argument("--weights", default="imagenet", help="imagenet, a path, or none")
+    parser.add_argument("--method", default="gradcam", help="the rule by which channels are weighed")
+    parser.add_argument("--pictures", type=positive_int, default=64, help="explained by each side in each round")
+    parser.add_argument("--tutorial-pictures", type=positive_int, default=4, help="of these by the tutorial's way")
+    parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
+    parser.add_argument("--rounds", type=positive_int, default=5, help="how often all sides are measured in turn")
+    parser.add_argument("--memory", type=positive_int, metavar="N", help="explain N pictures and print peak memory")
+    arguments = parser.parse_args(argv)
+    if arguments.memory and arguments.memory <= FIRST:
+        raise UserError(f"--memory compares with {FIRST:,} pictures and needs more of them")
+    paths = find_pictures(arguments.data)
+    quiet_tensorflow()
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from src.explainers.cam import CAM_METHODS, ClassActivationMap
+    from src.explainers.graph import find_target_layer
+    from src.imaging import load_image
+    from src.inference.engine import create_engine
+    from src.networks.registry import build_transfer_model, get_backbone
+
+    if arguments.method not in CAM_METHODS:
+        raise UserError(f"there is no method {arguments.method}; there are {', '.join(CAM_METHODS)}")
+    rule, backbone = CAM_METHODS[arguments.method], get_backbone(arguments.backbone)
+    size = (backbone.image_size, backbone.image_size)
+    keras.utils.set_random_seed(1)
+    model, _, _ = build_transfer_model(backbone, 2, size, weights=arguments.weights)
+    layer = backbone.target_layer or find_target_layer(model)
+
+    def read(path) -> np.ndarray:
+        return load_image(path, size, backbone.interpolation).astype(np.float32)
+
+    images = np.stack([read(path) for path in islice(cycle(paths), arguments.pictures)])
+    starts = range(0, len(images), arguments.batch_size)
+    batches = [images[start : start + arguments.batch_size] for start in starts]
+
+    forward = tf.function(
+        lambda inputs: model(inputs, training=False), input_signature=[tf.TensorSpec((None, *size, 3))]
+    )
+    whole = ClassActivationMap(model, rule, target_layer=layer)
+    begin = time.perf_counter()
+    fast = ClassActivationMap(model, rule, target_layer=layer, engine=create_engine)
+    fast.explain(images[:1])
+    fast_seconds = time.perf_counter() - begin
+    begin = time.perf_counter()
+    whole.explain(images[:1])
+    whole_seconds = time.perf_counter() - begin
+
+    # The same class for all sides: of two nearly equal logits one side could take the other.
+    classes = np.concatenate([whole.explain(batch).class_index for batch in batches])
+    tutorial_images = images[: arguments.tutorial_pictures]
+
+    def by_explainer(explainer) -> np.ndarray:
+        asked = (classes[start : start + arguments.batch_size] for start in starts)
+        return np.concatenate([explainer.explain(*pair).heatmaps for pair in zip(batches, asked)])
+
+    def by_tutorial() -> np.ndarray:
+        return np.stack([explain_by_tutorial(model, layer, rule, *pair) for pair in zip(tutorial_images, classes)])
+
+    computations = {
+        "Keras, tf.function": lambda: [forward(tf.constant(batch)).numpy() for batch in batches],
+        "Keras, predict_on_batch": lambda: [model.predict_on_batch(batch) for batch in batches],
+        "ours, whole graph": lambda: by_explainer(whole),
+        "ours, engine": lambda: by_explainer(fast),
+        "tutorial": by_tutorial,
+    }
+    found = {name: compute() for name, compute in computations.items()}  # also warms every side up
+    scale = float(found["ours, whole graph"].max())
+    if not scale > 0:
+        raise UserError("all maps are zero, which shows nothing; take other pictures (--data) or weights")
+    differences = {
+        name: float(np.abs(found[name] - found["ours, whole graph"][: len(found[name])]).max()) / scale
+        for name in ("ours, engine", "tutorial")
+    }
+    for name, difference in differences.items():
+        if not difference <= AGREEMENT:
+            raise UserError(f"the maps of {name} differ by {difference:.2g} of the largest value: no fair comparison")
+
+    def rate(name: str, count: int):
+        def measure() -> float:
+            begin = time.perf_counter()
+            computations[name]()
+            return count / (time.perf_counter() - begin)
+
+        return measure
+
+    print_conditions(
+        describe_machine(("tensorflow", "keras", "openvino", "numpy"))
+        | {
+            "network": f"{backbone.name}, weights {arguments.weights}, two classes, target layer {layer}",
+            "method": arguments.method,
+            "pictures": f"{len(images)} of {len(paths):,} files, {size[0]} x {size[1]}, batches of {len(batches[0])}",
+            "tutorial": f"the first {len(tutorial_images)} of them, one by one",
+            "rounds": f"{arguments.rounds}, all sides in turn",
+            "largest difference of maps": ", ".join(f"{name} {value:.2g}" for name, value in differences.items()),
+            "to the first map": f"whole graph {whole_seconds:.3g} s, engine {fast_seconds:.3g} s",
+        }
+    )
+    counts = dict.fromkeys(computations, len(images)) | {"tutorial": len(tutorial_images)}
+    medians = print_medians(
+        run_in_turn({name: rate(name, counts[name]) for name in computations}, arguments.rounds), "pictures/s"
+    )
+    keras_rate, graph, engine = (medians[name] for name in ("Keras, tf.function", "ours, whole graph", "ours, engine"))
+    # What each picture gains by the engine pays for the longer start after so many of them.
+    pays_from = max(0.0, fast_seconds - whole_seconds) / (1 / graph - 1 / engine) if engine > graph else None
+    result = {
+        "backbone": backbone.name,
+        "method": arguments.method,
+        "keras_forward_images_s": keras_rate,
+        "keras_predict_images_s": medians["Keras, predict_on_batch"],
+        "whole_graph_images_s": graph,
+        "engine_images_s": engine,
+        "tutorial_images_s": medians["tutorial"],
+        "ratio_whole_graph_to_forward": graph / keras_rate,
+        "ratio_engine_to_forward": engine / keras_rate,
+        "ratio_whole_graph_to_tutorial": graph / medians["tutorial"],
+        "ratio_engine_to_tutorial": engine / medians["tutorial"],
+        "seconds_to_first_map_whole_graph": whole_seconds,
+        "seconds_to_first_map_engine": fast_seconds,
+        "engine_pays_from_pictures": pays_from,
+        "largest_difference": max(differences.values()),
+    }
+    if arguments.memory:
+        peaks = measure_memory(fast, read, paths, arguments.memory, arguments.batch_size)
+        print(f"\npeak memory after {FIRST:,} pictures {peaks[0]:,} MB, after {arguments.memory:,} {peaks[1]:,} MB")
+        result |= {"memory_pictures": arguments.memory, "memory_first_mb": peaks[0], "memory_last_mb": peaks[1]}
+    print_json_line(result)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

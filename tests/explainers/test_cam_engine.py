@@ -1,0 +1,176 @@
+"""Maps from an engine's activations equal those of the whole graph; where it cannot serve it is left aside."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from src.explainers.cam import CAM_METHODS, ClassActivationMap
+from src.inference.engine import create_engine
+from src.inference.keras_engine import KerasEngine
+from src.inference.openvino_engine import OpenVINOEngine
+from src.networks.registry import BACKBONES, build_transfer_model
+from tests.explainers.networks import (
+    HAND_INPUT,
+    assert_unchanged,
+    hand_weighted,
+    nested_network,
+    random_inputs,
+    random_network,
+    snapshot,
+)
+
+
+class CountingEngine(KerasEngine):
+    """Keras as the engine, made at once; knows how often it ran."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__(keras.Model(inputs, outputs))
+        self.runs = 0
+
+    def run(self, images):
+        self.runs += 1
+        return super().run(images)
+
+
+def explain_both_ways(model, inputs, class_index=None, **options):
+    """Explanations by the whole graph and by an engine that must have run."""
+    made = []
+
+    def make(*tensors):
+        made.append(CountingEngine(*tensors))
+        return made[0]
+
+    whole = ClassActivationMap(model, **options).explain(inputs, class_index)
+    by_engine = ClassActivationMap(model, engine=make, **options).explain(inputs, class_index)
+    assert [engine.runs for engine in made] == [1]
+    return whole, by_engine
+
+
+def assert_agree(explained, expected):
+    assert np.array_equal(explained.class_index, expected.class_index)
+    for name in ("heatmaps", "logits", "probabilities"):
+        wanted = getattr(expected, name)
+        scale = np.abs(wanted).max()
+        assert scale > 0, f"{name} of zeros agree with anything"
+        np.testing.assert_allclose(getattr(explained, name), wanted, rtol=1e-4, atol=1e-5 * scale, err_msg=name)
+
+
+HEADS = ("logits", "softmax in Dense", "Activation layer", "bare logits", "keras.ops", "sigmoid unit")
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_form_of_head(head):
+    model = random_network(head)
+    before = snapshot(model)
+    expected, explained = explain_both_ways(model, random_inputs())
+    assert_agree(explained, expected)
+    assert_unchanged(model, before)
+
+
+@pytest.mark.parametrize("method", CAM_METHODS)
+@pytest.mark.parametrize("layer", ["conv1", "pool1", "norm2"])
+def test_every_layer_method_and_class(layer, method):
+    options = {"target_layer": layer, "weight_rule": CAM_METHODS[method]}
+    expected, explained = explain_both_ways(random_network(), random_inputs(), [2, 0, 1, 0], **options)
+    assert_agree(explained, expected)
+
+
+@pytest.mark.parametrize("kind", ["functional", "Sequential", "nested twice"])
+@pytest.mark.parametrize("layer", [None, "conv1"])
+def test_nested_backbones(kind, layer):
+    expected, explained = explain_both_ways(nested_network(kind), random_inputs(), target_layer=layer)
+    assert_agree(explained, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_registered_network(name):
+    keras.utils.set_random_seed(2)
+    model, _, _ = build_transfer_model(BACKBONES[name], 3, (64, 64), weights="none")
+    layer = BACKBONES[name].target_layer or None
+    # All classes, since weights at random may hold no positive evidence for one.
+    expected, explained = explain_both_ways(model, random_inputs(3, side=64), [0, 1, 2], target_layer=layer)
+    assert_agree(explained, expected)
+
+
+def test_openvino_and_what_it_saves(tmp_path):
+    """A saved engine may have more outputs; it is used as it is."""
+    model, inputs = random_network(), random_inputs(5)
+    expected = ClassActivationMap(model).explain(inputs)
+    outputs = {"probabilities": model.output, "activations": model.get_layer("relu2").output}
+    engine = create_engine(model.inputs[0], outputs, "openvino")
+    assert_agree(ClassActivationMap(model, engine=engine).explain(inputs), expected)
+    engine.save(tmp_path / "network.xml")
+    again = OpenVINOEngine.from_file(tmp_path / "network.xml")
+    assert_agree(ClassActivationMap(model, engine=again).explain(inputs), expected)
+    made = ClassActivationMap(model, engine=lambda *tensors: create_engine(*tensors, "openvino"))
+    assert_agree(made.explain(inputs), expected)
+
+
+def test_the_engine_is_what_computes():
+    class Doubled(CountingEngine):
+        def run(self, images):
+            return {name: 2 * values for name, values in super().run(images).items()}
+
+    model = hand_weighted()
+    explained = ClassActivationMap(model, target_layer="conv", engine=Doubled).explain(HAND_INPUT)
+    np.testing.assert_allclose(explained.heatmaps, 2 * HAND_INPUT[..., 0] / 4, rtol=1e-6)
+    np.testing.assert_allclose(explained.logits, [[5.0, -10.0]], rtol=1e-6)
+
+
+def _residual(nested: bool) -> keras.Model:
+    """The layer "within" is passed by a shortcut: in the graph itself, in a nested model or around one."""
+    keras.utils.set_random_seed(4)
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(4, 3, name="before")(inputs / 255.0)
+    if nested:
+        inner = keras.Input((10, 10, 4))
+        y = keras.Model(inner, layers.Conv2D(4, 3, padding="same", name="within")(inner), name="branch")(x)
+    else:
+        y = layers.Conv2D(4, 3, padding="same", name="within")(x)
+    x = layers.Add(name="after")([x, y])
+    x = layers.Dense(3, name="logits")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Softmax(name="probabilities")(x))
+
+
+@pytest.mark.parametrize("form", ["flat", "a nested branch", "all nested"])
+def test_within_a_residual_block_the_engine_is_left_aside(form):
+    model, inputs = _residual(form == "a nested branch"), random_inputs()
+    if form == "all nested":
+        blocks = keras.Model(model.inputs, model.get_layer("after").output, name="blocks")
+        picture = keras.Input((12, 12, 3))
+        x = layers.GlobalAveragePooling2D()(blocks(picture))
+        logits = layers.Dense(3, name="logits")
+        model, flat = keras.Model(picture, layers.Softmax()(logits(x))), model
+        logits.set_weights(flat.get_layer("logits").get_weights())
+    expected = ClassActivationMap(_residual(False), target_layer="within").explain(inputs)
+    engines = []
+    explainer = ClassActivationMap(model, target_layer="within", engine=lambda *tensors: engines.append(tensors))
+    assert_agree(explainer.explain(inputs), expected)
+    assert not engines
+    for layer in ("before", "after"):
+        if layer in {layer.name for layer in model.layers}:
+            assert_agree(*reversed(explain_both_ways(model, inputs, target_layer=layer)))
+
+
+@pytest.mark.parametrize("layer, used", [("conv1", 1), ("norm2", 1), ("logits", 2)])
+def test_what_is_learnt_later_is_explained_rightly(layer, used):
+    """Below the target layer the engine's weights are then old ones, above it those of the model count."""
+    model, inputs, made = random_network(), random_inputs(), []
+
+    def make(*tensors):
+        made.append(CountingEngine(*tensors))
+        # as OpenVINO does, keeps the weights of its making
+        made[0]._model = keras.models.clone_model(made[0]._model)
+        made[0]._model.set_weights(keras.Model(*tensors).get_weights())
+        return made[0]
+
+    explainer = ClassActivationMap(model, target_layer="relu2", engine=make)
+    before = explainer.explain(inputs)
+    weights = model.get_layer(layer).get_weights()
+    model.get_layer(layer).set_weights([np.flip(value, axis=-1) * 1.5 for value in weights])
+    explained = explainer.explain(inputs)
+    assert not np.allclose(explained.heatmaps, before.heatmaps)
+    assert_agree(explained, ClassActivationMap(model, target_layer="relu2").explain(inputs))
+    assert made[0].runs == used
