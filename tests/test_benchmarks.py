@@ -1,12 +1,16 @@
 """What the benchmarks compute and print; how long anything takes is for them, not for tests."""
 
+import hashlib
 import json
 import math
 
 import pytest
 
+from benchmarks.bench_growth import fit_slope, make_pictures, run_measured, summarise
 from benchmarks.bench_two_phase import compare_paired
 from benchmarks.report import print_json_line, print_medians, run_in_turn
+from src.errors import UserError
+from src.imaging import read_image
 from tests.conftest import check_user_error, run_command
 
 
@@ -37,9 +41,42 @@ def test_sides_are_measured_in_turn_and_all_samples_are_printed(capsys):
     assert any("3, 1, 2" in line for line in lines)
 
 
+def test_variants_of_few_pictures_all_differ(tmp_path, small_data):
+    pictures = make_pictures(small_data, tmp_path, 120)
+    assert [path.parent.name for path in pictures[:4]] == ["dark", "light", "dark", "light"]
+    assert len({hashlib.sha256(path.read_bytes()).digest() for path in pictures}) == 120
+    assert len({read_image(path).tobytes() for path in pictures}) == 120
+    assert all(read_image(path).shape == (16, 16, 3) for path in pictures)
+    times = [path.stat().st_mtime_ns for path in pictures]
+    assert make_pictures(small_data, tmp_path, 100) == pictures[:100]
+    assert [path.stat().st_mtime_ns for path in pictures] == times, "what is there stays"
+    with pytest.raises(UserError, match="too few pictures of dark"):
+        make_pictures(small_data, tmp_path, 2 * 24 * 64 + 1)
+
+
+def test_growth_by_its_formulas():
+    assert fit_slope([1, 2, 4], [5, 7, 11]) == pytest.approx(2)
+    assert fit_slope([0, 1, 2], [0, 3, 0]) == pytest.approx(0)
+    counts = (500, 2500, 10000)
+    facts = summarise([(n, 3e-3 * n**1.5, 200 + 0.04 * n) for n in counts])
+    assert facts["exponent"] == pytest.approx(1.5)
+    assert (facts["mb_per_1000"], facts["mb_per_1000_at_last"]) == pytest.approx((40, 40))
+    # with a start of 5 s: the exponent is below 1, the further picture costs what it costs
+    facts = summarise([(n, 5 + 2e-3 * n, 300.0) for n in counts])
+    assert facts["exponent"] < 0.6 and facts["ms_per_further_picture"] == [2.0, 2.0] and facts["mb_per_1000"] == 0
+
+
+def test_the_peak_memory_is_that_of_the_process():
+    peaks = [run_measured("-c", f"len(b'x' * {size})")[1] for size in (1, 200_000_000)]
+    assert 190 < peaks[1] - peaks[0] < 210
+    with pytest.raises(UserError, match="exit code 1: ValueError: no"):
+        run_measured("-c", "raise ValueError('no')")
+
+
 @pytest.mark.commands
 def test_a_benchmark_without_its_data_or_reference_says_so(tmp_path, small_data):
     check_user_error(run_command("-m", "benchmarks.bench_loader", "--data", tmp_path), "train")
+    check_user_error(run_command("-m", "benchmarks.bench_growth", "--data", tmp_path), "train")
     check_user_error(run_command("-m", "benchmarks.bench_two_phase", "--data", tmp_path), "train")
     arguments = ("--data", small_data, "--skip-reference", "--store", tmp_path / "none.json")
     check_user_error(run_command("-m", "benchmarks.bench_two_phase", *arguments), "leave out --skip-reference")
