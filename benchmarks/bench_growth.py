@@ -3,8 +3,9 @@
 The pictures of a data folder are encoded again, each time cut off by other pixels and in another quality, until there
 are enough, all different. For each count all steps run, each as a process of its own, as a user would start them. Time
 is linear where the exponent (slope of log seconds over log pictures) is at most about 1 and a further picture costs the
-same at every count; starting a process takes seconds, so that the exponent of few pictures is well below 1. Memory is
-flat where 1,000 more pictures add next to nothing to the peak.
+same at every count; starting a process takes seconds, so that the exponent of few pictures is well below 1. Processor
+time is given as well: other work on the machine disturbs it less. Memory is flat where 1,000 more pictures add next to
+nothing to the peak.
 """
 
 import os
@@ -32,7 +33,8 @@ import os, subprocess, sys, time
 begin = time.perf_counter()
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 _, status, usage = os.wait4(process.pid, 0)
-print(os.waitstatus_to_exitcode(status), time.perf_counter() - begin, usage.ru_maxrss)
+seconds = time.perf_counter() - begin
+print(os.waitstatus_to_exitcode(status), seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 """
 LOAD = """
 import sys
@@ -95,25 +97,26 @@ def make_pictures(data: str, folder: Path, count: int) -> list[Path]:
     return list(map_threads(make, jobs))
 
 
-def run_measured(*arguments) -> tuple[float, float]:
-    """Seconds and peak resident memory in MB (10^6 bytes) of ``python *arguments``, its output thrown away.
+def run_measured(*arguments) -> tuple[float, float, float]:
+    """Seconds, processor seconds and peak resident memory in MB (10^6 bytes) of ``python *arguments``.
 
-    The peak is the operating system's own record for this process. Raises ``UserError`` where it fails.
+    The latter two are the operating system's own record of this process; its output is thrown away. Raises
+    ``UserError`` where it fails.
     """
     command_line = [sys.executable, *map(str, arguments)]
     # By way of a small process, because Linux counts the size of the one that starts it to a process's peak.
     result = subprocess.run(
         [sys.executable, "-S", "-c", MEASURE, *command_line], cwd=ROOT, env=_ENVIRONMENT, capture_output=True, text=True
     )
-    code, seconds, peak = map(float, result.stdout.split())
+    code, seconds, busy, peak = map(float, result.stdout.split())
     if code:
         last = result.stderr.strip().rpartition("\n")[2]
         raise UserError(f"{' '.join(map(str, arguments))} ended with exit code {code:.0f}: {last}")
-    return seconds, peak * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return seconds, busy, peak * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
-def measure_steps(pictures: Sequence[Path], folder: Path) -> dict[str, tuple[int, float, float]]:
-    """All steps on these pictures, in an empty ``folder``: how many pictures each had, its seconds, its peak in MB."""
+def measure_steps(pictures: Sequence[Path], folder: Path) -> dict[str, tuple[int, float, float, float]]:
+    """All steps on these pictures, in an empty ``folder``: how many each had, and :func:`run_measured`'s figures."""
     source, data, models, output = (folder / name for name in ("source", "data", "models", "output"))
     for path in pictures:
         link = source / path.parent.name / path.name
@@ -146,20 +149,22 @@ def fit_slope(x: Sequence[float], y: Sequence[float]) -> float:
     return float(x @ y / (x @ x))
 
 
-def summarise(samples: Sequence[tuple[int, float, float]]) -> dict:
-    """How one step grows, from its (pictures, seconds, MB) in rising order, two or more.
+def summarise(samples: Sequence[tuple[int, float, float, float]]) -> dict:
+    """How one step grows, from its (pictures, seconds, processor seconds, MB) in rising order, two or more.
 
     Returns:
-        exponent: slope of log seconds over log pictures; ms_per_further_picture: between each two counts;
-        mb_per_1000: slope of the peak over thousands of pictures, and the same between the last two counts.
+        exponent: slope of log seconds over log pictures; ms_per_further_picture: between each two counts; both also
+        with ``cpu_`` before them, of processor time; mb_per_1000: slope of the peak over thousands of pictures, and
+        the same between the last two counts.
     """
-    counts, seconds, peaks = (np.asarray(column, float) for column in zip(*samples))
-    return {
-        "exponent": fit_slope(np.log(counts), np.log(seconds)),
-        "ms_per_further_picture": [float(f"{value:.4g}") for value in 1e3 * np.diff(seconds) / np.diff(counts)],
-        "mb_per_1000": fit_slope(counts / 1000, peaks),
-        "mb_per_1000_at_last": float(1000 * (peaks[-1] - peaks[-2]) / (counts[-1] - counts[-2])),
-    }
+    counts, seconds, busy, peaks = (np.asarray(column, float) for column in zip(*samples))
+    facts = {}
+    for name, values in (("", seconds), ("cpu_", busy)):
+        facts[f"{name}exponent"] = fit_slope(np.log(counts), np.log(values))
+        facts[f"{name}ms_per_further_picture"] = (1e3 * np.diff(values) / np.diff(counts)).tolist()
+    facts["mb_per_1000"] = fit_slope(counts / 1000, peaks)
+    facts["mb_per_1000_at_last"] = float(1000 * (peaks[-1] - peaks[-2]) / (counts[-1] - counts[-2]))
+    return facts
 
 
 @command
@@ -191,19 +196,21 @@ def main(argv=None) -> None:
                 "memory": "peak of the resident set",
             }
         )
-        samples: dict[str, list[tuple[int, float, float]]] = {}
-        print(f"\n{'step':<20}{'of':>8}{'pictures':>10}{'seconds':>10}{'ms each':>10}{'peak MB':>10}")
+        samples: dict[str, list[tuple]] = {}
+        print(f"\n{'step':<20}{'of':>8}{'pictures':>10}{'seconds':>10}{'ms each':>10}{'CPU ms':>10}{'peak MB':>10}")
         for count in counts:
             with tempfile.TemporaryDirectory(dir=work) as folder:
-                for step, (read, seconds, peak) in measure_steps(pictures[:count], Path(folder)).items():
-                    samples.setdefault(step, []).append((read, round(seconds, 3), round(peak, 1)))
-                    each = 1e3 * seconds / read
-                    print(f"{step:<20}{count:>8,}{read:>10,}{seconds:>10.2f}{each:>10.2f}{peak:>10.0f}", flush=True)
+                for step, (read, seconds, busy, peak) in measure_steps(pictures[:count], Path(folder)).items():
+                    samples.setdefault(step, []).append((read, round(seconds, 3), round(busy, 3), round(peak, 1)))
+                    each = f"{1e3 * seconds / read:>10.2f}{1e3 * busy / read:>10.2f}"
+                    print(f"{step:<20}{count:>8,}{read:>10,}{seconds:>10.2f}{each}{peak:>10.0f}", flush=True)
     growth = {step: summarise(values) for step, values in samples.items()}
-    print(f"\n{'step':<20}{'exponent':>10}{'MB for 1,000 more':>19}   ms for a further picture, between counts")
+    print(f"\n{'step':<20}{'exponent':>10}{'of CPU':>10}{'MB for 1,000 more':>19}   ms for a further picture (CPU)")
     for step, facts in growth.items():
-        further = ", ".join(f"{value:.3g}" for value in facts["ms_per_further_picture"])
-        print(f"{step:<20}{facts['exponent']:>10.2f}{facts['mb_per_1000']:>19.1f}   {further}")
+        pairs = zip(facts["ms_per_further_picture"], facts["cpu_ms_per_further_picture"])
+        further = ", ".join(f"{wall:.3g} ({busy:.3g})" for wall, busy in pairs)
+        exponents = f"{facts['exponent']:>10.2f}{facts['cpu_exponent']:>10.2f}"
+        print(f"{step:<20}{exponents}{facts['mb_per_1000']:>19.1f}   {further}")
     print_json_line({"counts": counts, "samples": samples, "growth": growth})
 
 

@@ -58,16 +58,18 @@ def test_growth_by_its_formulas():
     assert fit_slope([1, 2, 4], [5, 7, 11]) == pytest.approx(2)
     assert fit_slope([0, 1, 2], [0, 3, 0]) == pytest.approx(0)
     counts = (500, 2500, 10000)
-    facts = summarise([(n, 3e-3 * n**1.5, 200 + 0.04 * n) for n in counts])
-    assert facts["exponent"] == pytest.approx(1.5)
+    facts = summarise([(n, 3e-3 * n**1.5, 0.1 * n, 200 + 0.04 * n) for n in counts])
+    assert (facts["exponent"], facts["cpu_exponent"]) == pytest.approx((1.5, 1))
+    assert facts["cpu_ms_per_further_picture"] == pytest.approx([100, 100])
     assert (facts["mb_per_1000"], facts["mb_per_1000_at_last"]) == pytest.approx((40, 40))
     # with a start of 5 s: the exponent is below 1, the further picture costs what it costs
-    facts = summarise([(n, 5 + 2e-3 * n, 300.0) for n in counts])
-    assert facts["exponent"] < 0.6 and facts["ms_per_further_picture"] == [2.0, 2.0] and facts["mb_per_1000"] == 0
+    facts = summarise([(n, 5 + 2e-3 * n, 1.0, 300.0) for n in counts])
+    assert facts["exponent"] < 0.6 and facts["ms_per_further_picture"] == pytest.approx([2, 2])
+    assert facts["cpu_exponent"] == facts["mb_per_1000"] == facts["mb_per_1000_at_last"] == 0
 
 
 def test_the_peak_memory_is_that_of_the_process():
-    peaks = [run_measured("-c", f"len(b'x' * {size})")[1] for size in (1, 200_000_000)]
+    peaks = [run_measured("-c", f"len(b'x' * {size})")[-1] for size in (1, 200_000_000)]
     assert 190 < peaks[1] - peaks[0] < 210
     with pytest.raises(UserError, match="exit code 1: ValueError: no"):
         run_measured("-c", "raise ValueError('no')")
