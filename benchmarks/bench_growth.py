@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -115,14 +115,17 @@ def run_measured(*arguments) -> tuple[float, float, float]:
     return seconds, busy, peak * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
-def measure_steps(pictures: Sequence[Path], folder: Path) -> dict[str, tuple[int, float, float, float]]:
-    """All steps on these pictures, in an empty ``folder``: how many each had, and :func:`run_measured`'s figures."""
+def measure_steps(pictures: Sequence[Path], folder: Path) -> Iterator[tuple[str, int, float, float, float]]:
+    """Run all steps on these pictures, in an empty ``folder``.
+
+    Yields each one's name, how many pictures it had, and :func:`run_measured`'s figures.
+    """
     source, data, models, output = (folder / name for name in ("source", "data", "models", "output"))
     for path in pictures:
         link = source / path.parent.name / path.name
         link.parent.mkdir(parents=True, exist_ok=True)
         os.link(path, link)
-    results = {"split": (len(pictures), *run_measured("split_dataset.py", "--source", source, "--output", data))}
+    yield "split", len(pictures), *run_measured("split_dataset.py", "--source", source, "--output", data)
 
     from src.loading.folder import list_pictures
 
@@ -139,8 +142,7 @@ def measure_steps(pictures: Sequence[Path], folder: Path) -> dict[str, tuple[int
         "predict": (test, "-m", "src.predict", "--models-dir", models, "--model", "transfer", data / "test"),
     }
     for name, (count, *arguments) in steps.items():
-        results[name] = (count, *run_measured(*arguments))
-    return results
+        yield name, count, *run_measured(*arguments)
 
 
 def fit_slope(x: Sequence[float], y: Sequence[float]) -> float:
@@ -200,7 +202,7 @@ def main(argv=None) -> None:
         print(f"\n{'step':<20}{'of':>8}{'pictures':>10}{'seconds':>10}{'ms each':>10}{'CPU ms':>10}{'peak MB':>10}")
         for count in counts:
             with tempfile.TemporaryDirectory(dir=work) as folder:
-                for step, (read, seconds, busy, peak) in measure_steps(pictures[:count], Path(folder)).items():
+                for step, read, seconds, busy, peak in measure_steps(pictures[:count], Path(folder)):
                     samples.setdefault(step, []).append((read, round(seconds, 3), round(busy, 3), round(peak, 1)))
                     each = f"{1e3 * seconds / read:>10.2f}{1e3 * busy / read:>10.2f}"
                     print(f"{step:<20}{count:>8,}{read:>10,}{seconds:>10.2f}{each}{peak:>10.0f}", flush=True)
