@@ -1,5 +1,6 @@
 """What the benchmarks compute and print; how long anything takes is for them, not for tests."""
 
+import hashlib
 import json
 import math
 
@@ -7,10 +8,13 @@ import numpy as np
 import pytest
 
 from benchmarks.bench_explainers import explain_by_tutorial, measure_memory
+from benchmarks.bench_growth import fit_slope, make_pictures, run_measured, summarise
 from benchmarks.bench_start import list_commands
 from benchmarks.bench_two_phase import compare_paired
 from benchmarks.report import print_json_line, print_medians, run_in_turn
+from src.errors import UserError
 from src.explainers.cam import ClassActivationMap, gradcam_weights
+from src.imaging import read_image
 from tests.conftest import check_user_error, run_command
 from tests.explainers.networks import random_inputs, random_network
 from tests.test_architecture import COMMANDS
@@ -75,9 +79,44 @@ def test_memory_is_read_of_every_picture_on_the_commands_path(monkeypatch):
     assert sorted(read) == sorted("abcabcabcab")
 
 
+def test_variants_of_few_pictures_all_differ(tmp_path, small_data):
+    pictures = make_pictures(small_data, tmp_path, 120)
+    assert [path.parent.name for path in pictures[:4]] == ["dark", "light", "dark", "light"]
+    assert len({hashlib.sha256(path.read_bytes()).digest() for path in pictures}) == 120
+    assert len({read_image(path).tobytes() for path in pictures}) == 120
+    assert all(read_image(path).shape == (16, 16, 3) for path in pictures)
+    times = [path.stat().st_mtime_ns for path in pictures]
+    assert make_pictures(small_data, tmp_path, 100) == pictures[:100]
+    assert [path.stat().st_mtime_ns for path in pictures] == times, "what is there stays"
+    with pytest.raises(UserError, match="too few pictures of dark"):
+        make_pictures(small_data, tmp_path, 2 * 24 * 64 + 1)
+
+
+def test_growth_by_its_formulas():
+    assert fit_slope([1, 2, 4], [5, 7, 11]) == pytest.approx(2)
+    assert fit_slope([0, 1, 2], [0, 3, 0]) == pytest.approx(0)
+    counts = (500, 2500, 10000)
+    facts = summarise([(n, 3e-3 * n**1.5, 0.1 * n, 200 + 0.04 * n) for n in counts])
+    assert (facts["exponent"], facts["cpu_exponent"]) == pytest.approx((1.5, 1))
+    assert facts["cpu_ms_per_further_picture"] == pytest.approx([100, 100])
+    assert (facts["mb_per_1000"], facts["mb_per_1000_at_last"]) == pytest.approx((40, 40))
+    # with a start of 5 s: the exponent is below 1, the further picture costs what it costs
+    facts = summarise([(n, 5 + 2e-3 * n, 1.0, 300.0) for n in counts])
+    assert facts["exponent"] < 0.6 and facts["ms_per_further_picture"] == pytest.approx([2, 2])
+    assert facts["cpu_exponent"] == facts["mb_per_1000"] == facts["mb_per_1000_at_last"] == 0
+
+
+def test_the_peak_memory_is_that_of_the_process():
+    peaks = [run_measured("-c", f"len(b'x' * {size})")[-1] for size in (1, 200_000_000)]
+    assert 190 < peaks[1] - peaks[0] < 210
+    with pytest.raises(UserError, match="exit code 1: ValueError: no"):
+        run_measured("-c", "raise ValueError('no')")
+
+
 @pytest.mark.commands
 def test_a_benchmark_without_its_data_or_reference_says_so(tmp_path, small_data):
     check_user_error(run_command("-m", "benchmarks.bench_loader", "--data", tmp_path), "train")
+    check_user_error(run_command("-m", "benchmarks.bench_growth", "--data", tmp_path), "train")
     check_user_error(run_command("-m", "benchmarks.bench_two_phase", "--data", tmp_path), "train")
     check_user_error(run_command("-m", "benchmarks.bench_start", "--data", tmp_path), "fewer than two")
     check_user_error(

@@ -1,5 +1,7 @@
-"""Memory for batches, used again as soon as nothing refers to a batch any more."""
+"""Memory that is used again: of batches, as soon as nothing refers to them any more, and what the C library keeps."""
 
+import ctypes
+import functools
 import weakref
 from collections import deque
 
@@ -7,6 +9,8 @@ import numpy as np
 
 _ALIGNMENT = 64  # TensorFlow takes over memory that begins at a multiple of this, and copies a batch that does not
 _KEPT = 4  # buffers: more batches are seldom alive at once
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h
+_LARGEST_ARRAY = 32 << 20  # glibc itself goes up to this, and to twice as much for the other
 
 
 class BatchBuffers:
@@ -41,3 +45,24 @@ class BatchBuffers:
         flat = np.frombuffer(memoryview(buffer)[:size], dtype)
         weakref.finalize(flat, self._free.append, buffer).atexit = False
         return flat.reshape(shape)
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of freed arrays of up to 32 MB for the next ones, as it does by itself.
+
+    At the first ``Dataset.from_generator``, which is how ``fit`` draws from an iterator, TensorFlow 2.21 has glibc map
+    every array above 128 KB afresh for the rest of the process. A decoded photograph is one, twice in OpenCV, and
+    so costs hundreds of page faults. To be called after that; does nothing under another C library.
+    """
+    if mallopt := _mallopt():
+        mallopt(_MMAP_THRESHOLD, _LARGEST_ARRAY)
+        mallopt(_TRIM_THRESHOLD, 2 * _LARGEST_ARRAY)
+
+
+@functools.cache
+def _mallopt():
+    try:
+        library = ctypes.CDLL(None)
+        return library.mallopt if library.gnu_get_libc_version else None  # to others the numbers mean something else
+    except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
+        return None

@@ -13,7 +13,7 @@ from tensorflow.keras.preprocessing.image import Iterator, array_to_img, load_im
 
 from src.files import sha256_file
 from src.imaging import INTERPOLATIONS, PICTURE_SUFFIXES, ImageError, load_image
-from src.loading.buffers import BatchBuffers
+from src.loading.buffers import BatchBuffers, keep_freed_memory
 from src.loading.folder import list_classes, list_pictures
 from src.loading.memory import PictureMemory
 from src.progress import say
@@ -201,6 +201,7 @@ class DirectoryIterator(KerasDirectoryIterator):
 
     def load_batch(self, indices: np.ndarray, epoch: int):
         """The pictures ``indices`` as ``epoch`` shows them, with their labels; neither order nor epoch moves on."""
+        keep_freed_memory()  # TensorFlow may have just forbidden it; takes two microseconds
         images = self._buffers.empty((len(indices), *self.image_shape), self.dtype)
         places = iter(range(len(indices)))  # shared by the threads: each takes the next one
 

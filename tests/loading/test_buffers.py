@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from src.loading.buffers import BatchBuffers
+from src.loading.buffers import BatchBuffers, _mallopt, keep_freed_memory
 
 
 def _address(array: np.ndarray) -> int:
@@ -83,3 +83,23 @@ def test_few_buffers_are_kept_and_none_travels():
     arrays.clear()
     assert len(buffers._free) == 4
     assert not pickle.loads(pickle.dumps(buffers))._free
+
+
+def test_freed_arrays_keep_their_memory_although_tensorflow_forbids_it():
+    resource = pytest.importorskip("resource")
+    if _mallopt() is None:
+        pytest.skip("another C library")
+
+    def faults() -> int:
+        """Page faults of writing four arrays, larger than what other tests may have left free, one after the other."""
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+        for _ in range(4):
+            np.empty(24 << 20, np.uint8).fill(1)
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
+
+    list(tf.data.Dataset.from_generator(lambda: iter([1]), output_signature=tf.TensorSpec((), tf.int32)))
+    _mallopt()(-3, 128 << 10)  # as TensorFlow has it once for each process
+    assert faults() > 40, "even in pages of 2 MB each array has 12"
+    keep_freed_memory()
+    faults()
+    assert faults() < 10
