@@ -22,7 +22,7 @@ __all__ = ["main", "make_gradcam_heatmap"]
 
 METHOD = "gradcam"
 # So many pictures from which on the fast engine has saved more time than it takes to make (docs/performance.md).
-ENGINE_FROM = 1000
+ENGINE_FROM = 500
 EXAMPLES = """  python -m src.gradcam                                     the test part by the model 'transfer'
   python -m src.gradcam --model transfer baseline --json    two models
   python -m src.gradcam --model imagenet --image photo.jpg  no data and no training needed
