@@ -9,7 +9,6 @@ The same network, pictures and classes for every side, in turn:
   without a graph function. It is given the logits to differentiate, so that all maps must agree, which is checked.
 """
 
-import resource
 import sys
 import time
 from itertools import cycle, islice
@@ -63,6 +62,10 @@ def measure_memory(explainer, read, paths, count: int, batch_size: int) -> tuple
 
 
 def _peak_megabytes() -> int:
+    try:
+        import resource
+    except ImportError as error:
+        raise UserError("this system does not tell a process's memory; leave out --memory") from error
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // (2**20 if sys.platform == "darwin" else 2**10)
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.report import describe_machine, print_conditions, print_json_line
 from src.errors import UserError, command
+from src.files import atomic_file
 from src.settings import PARTS, create_parser, positive_int
 
 EXAMPLES = """\
@@ -91,7 +92,8 @@ def make_pictures(data: str, folder: Path, count: int) -> list[Path]:
             image = read_image(source)
             if min(image.shape[:2]) <= 2 * GRID:
                 raise UserError(f"{source} is too small to be varied: {image.shape[0]} x {image.shape[1]} pixels")
-            path.write_bytes(vary_picture(image, variant))
+            with atomic_file(path) as aside:
+                aside.write_bytes(vary_picture(image, variant))
         return path
 
     return list(map_threads(make, jobs))

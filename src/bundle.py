@@ -35,7 +35,8 @@ from src.datasets.manifest import load_manifest
 from src.errors import UserError
 from src.files import atomic_folder, format_json, sha256_file, write_csv, write_json
 from src.frozen_bundle import save_frozen_form
-from src.model_choice import BUNDLE_FILE, PLAIN_SUFFIXES, list_bundles, model_name
+from src.imaging import READING_VERSION
+from src.model_choice import BUNDLE_FILE, PLAIN_SUFFIXES, describe_missing, model_name
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
 from src.networks.preprocessing import MODES
 from src.plotting import plot_training_curves
@@ -55,7 +56,9 @@ class Bundle(Classifier):
     model: keras.Model
 
     def _compute(self, inputs: np.ndarray) -> np.ndarray:
-        return to_probabilities(np.asarray(self.model.predict_on_batch(inputs), np.float32), self.model)
+        outputs = np.asarray(self.model.predict_on_batch(inputs), np.float32)
+        self.check_finite(outputs)  # softmax and sigmoid would make probabilities of infinity
+        return to_probabilities(outputs, self.model)
 
 
 def to_probabilities(outputs: np.ndarray, model: keras.Model) -> np.ndarray:
@@ -108,9 +111,10 @@ def save_bundle(
             "image_size": list(image_size),
             "interpolation": interpolation,
             "target_layer": target_layer,
+            "reading": READING_VERSION,
             **info,
             "versions": _versions(),
-            "sha256": {name: sha256_file(folder / name) for name in files},
+            "sha256": {file_name: sha256_file(folder / file_name) for file_name in files},
         }
         write_json(folder / BUNDLE_FILE, record)
         if history:
@@ -180,13 +184,7 @@ def load_bundle(
         return _load_folder(folder)
     if str(name) == "imagenet":
         return load_imagenet_bundle()
-    raise UserError(_missing(name, models_dir))
-
-
-def _missing(name: str | Path, models_dir: str | Path) -> str:
-    there = list_bundles(models_dir)
-    listing = f"there are {', '.join(there)}" if there else "there is none yet"
-    return f"no model {name} in {models_dir} ({listing}); train one with: python -m src.transfer_model"
+    raise UserError(describe_missing(name, models_dir))
 
 
 def load_imagenet_bundle() -> Bundle:

@@ -1,5 +1,7 @@
 """What a bundle says of itself in ``bundle.json``, checked, and how pictures are read for it. Loads no Keras."""
 
+import functools
+import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,9 +10,10 @@ import numpy as np
 
 from src.errors import ModelError, UserError
 from src.files import read_json, sha256_file
-from src.imaging import INTERPOLATIONS, load_image
+from src.imaging import INTERPOLATIONS, READING_VERSION, load_image
 from src.model_choice import BUNDLE_FILE, model_name
 from src.networks.preprocessing import preprocess_arrays
+from src.progress import say
 
 MODEL_FILE = "model.keras"
 FORMAT = 1
@@ -56,9 +59,13 @@ class Classifier:
         Raises ``ModelError`` where the model answers with what is no number.
         """
         probabilities = self._compute(inputs)
-        if not np.isfinite(probabilities).all():
-            raise ModelError(f"the model {self.name} answers with NaN or infinity; train it anew at a smaller rate")
+        self.check_finite(probabilities)
         return probabilities
+
+    def check_finite(self, outputs: np.ndarray) -> None:
+        """Raises ``ModelError`` where an output is no number."""
+        if not np.isfinite(outputs).all():
+            raise ModelError(f"the model {self.name} answers with NaN or infinity; train it anew at a smaller rate")
 
     def _compute(self, inputs: np.ndarray) -> np.ndarray:
         """Probabilities float32 (N, C), not yet checked."""
@@ -68,6 +75,15 @@ class Classifier:
 def find_bundle(name: str | Path, models_dir: str | Path) -> Path | None:
     """The folder of a bundle, named by itself or by its name in ``models_dir``; None where there is no such bundle."""
     return next((path for path in (Path(name), Path(models_dir) / name) if (path / BUNDLE_FILE).is_file()), None)
+
+
+@functools.cache
+def _say_other_reading(folder: Path) -> None:
+    """Once for each bundle."""
+    say(
+        f"{folder} was trained with an older version, which resized pictures in another way; for its best accuracy "
+        "train it anew."
+    )
 
 
 def read_facts(folder: Path) -> dict:
@@ -92,6 +108,8 @@ def read_facts(folder: Path) -> dict:
         raise UserError(
             f"{folder / BUNDLE_FILE} is not a bundle's description ({error}); train the model anew"
         ) from error
+    if info.get("reading") != READING_VERSION:
+        _say_other_reading(folder)
     return facts
 
 
@@ -105,3 +123,12 @@ def is_as_saved(folder: Path, file_name: str, info: dict) -> bool:
     """Whether a bundle's file is there with the bytes that it was saved with."""
     path = folder / file_name
     return path.is_file() and sha256_file(path) == info["sha256"][file_name]
+
+
+def read_as_saved(folder: Path, file_name: str, info: dict) -> bytes | None:
+    """The bytes of a bundle's file; None where it cannot be read or they are not those it was saved with."""
+    try:
+        content = (folder / file_name).read_bytes()
+    except OSError:
+        return None
+    return content if hashlib.sha256(content).hexdigest() == info["sha256"][file_name] else None

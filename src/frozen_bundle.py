@@ -4,8 +4,8 @@
                   is a plain layer of the flat graph, its ``activations``
     network.bin   its float32 weights
 
-It is written into the bundle beside model.keras, from which it is made and which stays the network that everything else
-works with. A bundle without it is as good, only slower to answer.
+It is written into the bundle beside model.keras, from which it is made. Prediction needs nothing else; Grad-CAM takes the
+activations from it. A bundle without it is as good, only slower to answer.
 """
 
 import contextlib
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src.bundle_facts import Classifier, check_output_count, find_bundle, is_as_saved, read_facts
+from src.bundle_facts import Classifier, check_output_count, find_bundle, read_as_saved, read_facts
 from src.errors import UserError
+from src.model_choice import PLAIN_SUFFIXES, describe_missing
 from src.progress import say
 
 if TYPE_CHECKING:
@@ -45,37 +46,58 @@ class FrozenBundle(Classifier):
         return self.engine.run(inputs)["probabilities"]
 
 
-def load_frozen_bundle(name: str | Path, models_dir: str | Path = "models", *, single: bool = False):
+def load_frozen_bundle(
+    name: str | Path, models_dir: str | Path = "models", *, required: bool = False
+) -> FrozenBundle | None:
     """The frozen form of a bundle that is named or whose folder is given.
 
     Args:
-        single: few pictures are to come: all cores work on one at a time.
+        required: to raise where there is none that serves, instead of saying in one line why Keras takes its place.
 
     Returns:
-        A :class:`FrozenBundle`; None where there is no such bundle, or where it was saved without this form.
+        None where there is no such bundle, where it was saved without this form, or where the form is of no use here.
 
     Raises:
-        FrozenBundleError: the form was changed since it was saved, or OpenVINO does not run it here.
-        UserError: bundle.json is damaged.
+        UserError: bundle.json is damaged; or, where the form is required, the reason why it is not to be had.
     """
     folder = find_bundle(name, models_dir)
     if folder is None:
-        return None
-    facts = read_facts(folder)
-    if not set(NETWORK_FILES) <= facts["info"]["sha256"].keys():
-        return None
-    for file_name in NETWORK_FILES:
-        if not is_as_saved(folder, file_name, facts["info"]):
+        if required and str(name) != "imagenet" and Path(name).suffix not in PLAIN_SUFFIXES:
+            raise UserError(describe_missing(name, models_dir))
+    else:
+        facts = read_facts(folder)
+        if set(NETWORK_FILES) <= facts["info"]["sha256"].keys():
+            try:
+                return FrozenBundle(engine=_load_engine(folder, facts), **facts)
+            except FrozenBundleError as error:
+                if required:
+                    raise
+                say(f"{error}: using Keras.")
+                return None
+    if required:
+        raise UserError(f"{name} carries no network saved for OpenVINO; leave out --engine")
+    return None
+
+
+def _load_engine(folder: Path, facts: dict) -> "OpenVINOEngine":
+    # The very bytes that were checked are loaded, and no file stays mapped: a bundle can be replaced while it is in use.
+    contents = [read_as_saved(folder, file_name, facts["info"]) for file_name in NETWORK_FILES]
+    for file_name, content in zip(NETWORK_FILES, contents):
+        if content is None:
             raise FrozenBundleError(f"{folder / file_name} is missing, cut off or changed since it was saved")
     try:
         from src.inference.openvino_engine import OpenVINOEngine
 
-        engine = OpenVINOEngine.from_file(folder / NETWORK_FILES[0], single=single)
+        engine = OpenVINOEngine.from_bytes(*contents)
     except (UserError, ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:150]
         raise FrozenBundleError(f"OpenVINO does not run the network of {folder} here ({reason})") from error
     check_output_count(folder, engine.width("probabilities"), facts["class_names"])
-    return FrozenBundle(engine=engine, **facts)
+    if any(side not in (None, wanted) for side, wanted in zip(engine.image_size, facts["image_size"])):
+        raise FrozenBundleError(
+            f"the network of {folder} takes pictures of {engine.image_size}, not as bundle.json has it"
+        )
+    return engine
 
 
 def save_frozen_form(model: "keras.Model", target_layer: str, folder: Path) -> tuple[str, ...]:
@@ -90,6 +112,7 @@ def save_frozen_form(model: "keras.Model", target_layer: str, folder: Path) -> t
     from src.inference.engine import check_agreement
     from src.inference.frozen_graph import freeze
 
+    graph, weights = (folder / name for name in NETWORK_FILES)
     try:
         from src.inference.openvino_engine import OpenVINOEngine
 
@@ -97,15 +120,14 @@ def save_frozen_form(model: "keras.Model", target_layer: str, folder: Path) -> t
         if any(layer.name == target_layer for layer in model.layers):
             outputs["activations"] = model.get_layer(target_layer).output
         whole = keras.Model(model.inputs[0], outputs)
-        engine = OpenVINOEngine.from_graph(freeze(whole), single=True)
+        OpenVINOEngine.from_graph(freeze(whole)).save(graph)
         with tf.device("CPU"):  # a GPU may round to three digits (TF32)
-            check_agreement(engine, whole)
-        engine.save(folder / NETWORK_FILES[0])
+            check_agreement(OpenVINOEngine.from_bytes(graph.read_bytes(), weights.read_bytes()), whole)
     except Exception as error:  # OpenVINO raises RuntimeError and kinds of its own on what it cannot do
-        for name in NETWORK_FILES:
+        for path in (graph, weights):
             with contextlib.suppress(OSError):
-                (folder / name).unlink()
+                path.unlink()
         reason = " ".join(str(error).split())[:150]
-        say(f"Saved without the form that predicts without TensorFlow, which this network does not take ({reason}).")
+        say(f"Saved without the form that predicts without TensorFlow ({reason}).")
         return ()
     return NETWORK_FILES

@@ -3,6 +3,7 @@
 Without ``--image`` the whole test part is explained; single pictures need no data folder.
 """
 
+import functools
 import shutil
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
 from src.files import atomic_file, format_json
 from src.model_choice import add_model_arguments, check_model_arguments, choose_model, describe_mismatch
 from src.progress import say
-from src.settings import COLORMAPS, create_parser, positive_int, quiet_tensorflow, seed_int
+from src.settings import COLORMAPS, ENGINES, create_parser, positive_int, quiet_tensorflow, seed_int
 
 if TYPE_CHECKING:
     from src.explainers.heatmap import make_gradcam_heatmap
@@ -42,19 +43,19 @@ def __getattr__(name: str):
 def choose_engine(bundle, name: str, arguments, count: int):
     """What computes the activations of ``count`` pictures: the network saved in the bundle for OpenVINO, or an engine
     made now where that pays, or None for TensorFlow; see ``ClassActivationMap``."""
-    from src.frozen_bundle import FrozenBundleError, load_frozen_bundle
-    from src.inference.engine import create_engine, precision_of
+    from src.frozen_bundle import load_frozen_bundle
+    from src.inference.engine import create_engine, has_gpu
 
-    if precision_of("auto") != "float32":  # a GPU: half precision, and TensorFlow computes the whole fast anyway
+    if arguments.engine == "keras" or (arguments.engine == "auto" and has_gpu()):
         return None
     if bundle.info and arguments.layer in (None, bundle.target_layer):
-        try:
-            frozen = load_frozen_bundle(name, arguments.models_dir)
-            if frozen and "activations" in frozen.engine.output_names:
-                return frozen.engine
-        except FrozenBundleError as error:
-            say(f"{error}: using Keras.")
-    return create_engine if count >= ENGINE_FROM else None
+        frozen = load_frozen_bundle(name, arguments.models_dir)
+        same = frozen and frozen.info["sha256"] == bundle.info["sha256"]  # no training has replaced it meanwhile
+        if same and "activations" in frozen.engine.output_names:
+            return frozen.engine
+    if arguments.engine == "auto" and count < ENGINE_FROM:
+        return None
+    return functools.partial(create_engine, name=arguments.engine)
 
 
 def explain_test_part(bundle, explainer, arguments, class_index: int | None) -> tuple[dict, list]:
@@ -136,6 +137,12 @@ def _parse(argv: Sequence[str] | None):
         "--colormap", choices=COLORMAPS, default="inferno", help="jet is customary, inferno truer to scale"
     )
     parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="auto",
+        help="what computes the activations; auto: OpenVINO where the bundle carries its network or pictures are many",
+    )
     parser.add_argument("--output", default="gradcam", help="folder that is written into")
     parser.add_argument("--seed", type=seed_int, default=42, help="chooses the pictures that are drawn")
     parser.add_argument("--json", action="store_true", help="print one JSON line; several models as {'models': {...}}")

@@ -41,6 +41,9 @@ PICTURE_SUFFIXES = (
     ".ppm", ".pgm", ".pbm", ".pnm",
 )  # fmt: skip
 
+# To be raised where the same file would no longer become the same array: stored features and bundles depend on it.
+READING_VERSION = 2
+
 _CV2_INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST_EXACT,
     "bilinear": cv2.INTER_LINEAR,

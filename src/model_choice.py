@@ -90,6 +90,13 @@ def choose_model(models_dir: str | Path = "models", class_names: Sequence[str] |
     return "transfer" if "transfer" in names else names[-1]
 
 
+def describe_missing(name: str | Path, models_dir: str | Path) -> str:
+    """A sentence for a model that is not there."""
+    there = list_bundles(models_dir)
+    listing = f"there are {', '.join(there)}" if there else "there is none yet"
+    return f"no model {name} in {models_dir} ({listing}); train one with: python -m src.transfer_model"
+
+
 def _class_names(models_dir: str | Path, name: str) -> list[str]:
     try:
         return sorted(read_json(Path(models_dir) / name / BUNDLE_FILE)["class_names"])

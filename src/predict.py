@@ -16,28 +16,19 @@ if TYPE_CHECKING:
 EXAMPLES = """  python -m src.predict photo.jpg
   python -m src.predict holiday/ more/*.jpg --csv > classes.csv
   python -m src.predict photo.jpg --model imagenet --top 5"""
-FEW_PICTURES = 4  # which one after the other get all cores; of more, several are computed at a time
 
 
-def load_classifier(name: str, arguments, picture_count: int) -> "Classifier":
+def load_classifier(name: str, arguments) -> "Classifier":
     """The model of a bundle in the form that starts without TensorFlow where there is one, else in Keras.
 
     Raises ``UserError`` where the model, or the engine asked for, is not to be had.
     """
-    from src.frozen_bundle import FrozenBundleError, load_frozen_bundle
+    from src.frozen_bundle import load_frozen_bundle
 
-    plain = arguments.classes or arguments.preprocessing
-    if arguments.engine != "keras" and not plain:
-        try:
-            bundle = load_frozen_bundle(name, arguments.models_dir, single=picture_count <= FEW_PICTURES)
-            if bundle:
-                return bundle
-        except FrozenBundleError as error:
-            if arguments.engine == "openvino":
-                raise
-            say(f"{error}: using Keras, which takes longer to start.")
-    if arguments.engine == "openvino":
-        raise UserError(f"{name} carries no network saved for OpenVINO; leave out --engine")
+    if arguments.engine != "keras" and not (arguments.classes or arguments.preprocessing):
+        frozen = load_frozen_bundle(name, arguments.models_dir, required=arguments.engine == "openvino")
+        if frozen:
+            return frozen
     quiet_tensorflow()
     from src.bundle import load_bundle
 
@@ -113,7 +104,7 @@ def main(argv=None) -> int:
     name = arguments.model or choose_model(arguments.models_dir)
     if not arguments.model:
         say(f"Model: {name} (choose another with --model)")
-    bundle = load_classifier(name, arguments, len(paths))
+    bundle = load_classifier(name, arguments)
     predictions, failed = predict_pictures(bundle, paths, top=arguments.top, batch_size=arguments.batch_size)
     _write(arguments, predictions, failed)
     for failure in failed:

@@ -1,7 +1,7 @@
 """Transfer from ImageNet in two phases: ``python -m src.transfer_model``."""
 
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from src.errors import UserError, command
@@ -94,7 +94,6 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
     }
     train = get_data_generator(settings.data, "train", augment=settings.augment, **common)
     val = get_data_generator(settings.data, "val", **common)
-    schedule = replace(schedule, views=schedule.views_of(train.samples, train.augmented))
     with surface_errors(train, val):
         history = train_two_phase(
             logits_model(model),
@@ -121,6 +120,7 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
             "weights": {"origin": origin.origin, "sha256": origin.sha256},
             "data": facts,
             "settings": {**asdict(settings), **asdict(schedule), "unfrozen_from": base.layers[first_trainable].name},
+            "views": history.views,
             "metrics": history.best_row,
         },
         history=history,

@@ -39,10 +39,9 @@ def _inputs(count):
     return np.random.default_rng(count).uniform(0, 255, (count, 32, 32, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("single", [True, False])
 @pytest.mark.parametrize("count", [1, 5])
-def test_its_answers_are_those_of_keras(folder, count, single):
-    frozen, whole = load_frozen_bundle(folder, single=single), load_bundle(folder)
+def test_its_answers_are_those_of_keras(folder, count):
+    frozen, whole = load_frozen_bundle(folder), load_bundle(folder)
     inputs = _inputs(count)
     expected = whole.predict(inputs)
     np.testing.assert_allclose(frozen.predict(inputs), expected, atol=1e-4)
@@ -87,7 +86,7 @@ def test_a_changed_cut_off_or_missing_file_is_refused(folder, name):
         if damaged is not None:
             path.write_bytes(damaged)
         with pytest.raises(FrozenBundleError, match=f"{name} is missing, cut off or changed"):
-            load_frozen_bundle(folder)
+            load_frozen_bundle(folder, required=True)
         if damaged is None:
             path.touch()
     path.write_bytes(whole)
@@ -97,7 +96,37 @@ def test_a_changed_cut_off_or_missing_file_is_refused(folder, name):
 def test_without_openvino_it_is_of_no_use(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "src.inference.openvino_engine", None)
     with pytest.raises(FrozenBundleError, match="OpenVINO does not run the network"):
-        load_frozen_bundle(folder)
+        load_frozen_bundle(folder, required=True)
+
+
+def test_a_network_for_pictures_of_another_size_is_refused(folder):
+    description = folder / "bundle.json"
+    description.write_text(json.dumps(json.loads(description.read_text()) | {"image_size": [32, 48]}))
+    with pytest.raises(FrozenBundleError, match=r"takes pictures of \(32, 32\)"):
+        load_frozen_bundle(folder, required=True)
+
+
+def test_files_that_change_later_change_nothing(folder):
+    """The bytes that are checked are those that are used: nothing of the files is read or mapped afterwards."""
+    frozen, inputs = load_frozen_bundle(folder), _inputs(2)
+    expected = frozen.predict(inputs)
+    for name in NETWORK_FILES:
+        path = folder / name
+        with open(path, "r+b") as stream:
+            stream.write(bytes(path.stat().st_size))
+    np.testing.assert_array_equal(frozen.predict(inputs), expected)
+
+
+def test_an_older_bundle_is_said_to_read_pictures_otherwise(folder, capsys):
+    load_frozen_bundle(folder)
+    assert "resized" not in capsys.readouterr().err
+    description = folder / "bundle.json"
+    info = json.loads(description.read_text())
+    del info["reading"]
+    description.write_text(json.dumps(info))
+    load_frozen_bundle(folder)
+    load_bundle(folder)
+    assert capsys.readouterr().err.count("resized pictures in another way") == 1
 
 
 def test_a_damaged_description_is_the_users_error(folder):

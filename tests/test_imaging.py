@@ -200,7 +200,6 @@ def test_a_small_file_with_too_many_pixels_is_refused(tmp_path):
     # In its own process: OpenCV takes the limit when it is loaded, which another test may have done before.
     code = """
 import sys
-import threading
 from src import imaging
 try:
     imaging.read_image(sys.argv[1])

@@ -2,7 +2,8 @@
 part between them.
 
 Only Keras' public interface is used, and layers are shared, not copied: the caller's model keeps its weights, flags and
-configuration, and what it learns later is explained without building anything anew.
+configuration (its layers remember that they were called again, no more), and what it learns later is explained without
+building anything anew.
 """
 
 from collections.abc import Callable, Iterator
@@ -217,5 +218,5 @@ def _tail(exposed: keras.Model) -> keras.Model | None:
     outputs = [layers.Identity()(tensor) if tensor is activations else tensor for tensor in outputs]
     try:
         return keras.Model(activations, outputs)
-    except ValueError:  # Keras meets an input layer
+    except ValueError:  # Keras finds an output that is not connected to the activations alone
         return None

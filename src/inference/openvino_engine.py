@@ -30,7 +30,6 @@ class OpenVINOEngine:
 
     Args:
         model: as OpenVINO reads it; one input, outputs with names.
-        single: made for one picture at a time, all cores on it, instead of many.
 
     Attributes:
         output_names: what :meth:`run` returns.
@@ -38,10 +37,10 @@ class OpenVINOEngine:
 
     name, precision = "openvino", "float32"
 
-    def __init__(self, model: openvino.Model, *, single: bool = False):
+    def __init__(self, model: openvino.Model):
         self._model = model
         hints = {
-            "PERFORMANCE_HINT": "LATENCY" if single else "THROUGHPUT",
+            "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": "f32",
             "ENABLE_CPU_PINNING": False,  # the threads that read pictures need the same cores
         }
@@ -51,7 +50,7 @@ class OpenVINOEngine:
         self._requests = [self._compiled.create_infer_request() for _ in range(count)]
 
     @classmethod
-    def from_graph(cls, graph: "FrozenGraph", **options) -> "OpenVINOEngine":
+    def from_graph(cls, graph: "FrozenGraph") -> "OpenVINOEngine":
         """From a frozen TensorFlow graph; its outputs get the graph's output names."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "graph.pb")
@@ -59,26 +58,40 @@ class OpenVINOEngine:
             model = _core().read_model(path)
         for name, tensor_name in graph.tensor_names.items():
             model.output(tensor_name).get_tensor().set_names({name})
-        return cls(model, **options)
+        return cls(model)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike, **options) -> "OpenVINOEngine":
-        """From what :meth:`save` wrote. Raises ``UserError`` where that is missing or damaged."""
+    def from_bytes(cls, graph: bytes, weights: bytes) -> "OpenVINOEngine":
+        """From the contents of the two files that :meth:`save` wrote. Raises ``UserError`` where they are damaged."""
         try:
-            return cls(_core().read_model(path), **options)
+            return cls(_core().read_model(graph, weights))
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:150]
-            raise UserError(f"{path} is not a network that OpenVINO reads ({reason})") from error
+            raise UserError(f"it is not a network that OpenVINO reads ({reason})") from error
 
     def save(self, path: str | os.PathLike) -> None:
         """Write ``path`` (.xml, the graph) and the .bin beside it (its float32 weights), neither being there yet."""
         openvino.save_model(self._model, path, compress_to_fp16=False)
+
+    @property
+    def image_size(self) -> tuple[int | None, int | None]:
+        """(height, width) of the pictures, None where any will do."""
+        sides = list(self._compiled.input(0).get_partial_shape())[1:3]
+        return tuple(None if side.is_dynamic else side.get_length() for side in sides)
 
     def width(self, name: str) -> int:
         """The size of the last dimension of the output ``name``."""
         return self._compiled.output(name).get_partial_shape()[-1].get_length()
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """See :class:`src.inference.engine.Engine`. Raises ``UserError`` where OpenVINO fails, as for want of memory."""
+        try:
+            return self._run(images)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:150]
+            raise UserError(f"OpenVINO could not compute the network ({reason}); try --engine keras") from error
+
+    def _run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         results: dict[str, np.ndarray] = {}
         # OpenVINO keeps only the address of an array: one that nothing else holds is freed, and its memory overwritten,
         # while the request still reads it. So each request's chunk stays here, with its place, until it is done.

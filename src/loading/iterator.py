@@ -12,7 +12,7 @@ from tensorflow.keras.preprocessing.image import DirectoryIterator as KerasDirec
 from tensorflow.keras.preprocessing.image import Iterator, array_to_img, load_img
 
 from src.files import sha256_file
-from src.imaging import INTERPOLATIONS, PICTURE_SUFFIXES, ImageError, load_image
+from src.imaging import INTERPOLATIONS, PICTURE_SUFFIXES, READING_VERSION, ImageError, load_image
 from src.loading.buffers import BatchBuffers, keep_freed_memory
 from src.loading.folder import list_classes, list_pictures
 from src.loading.memory import PictureMemory
@@ -20,8 +20,6 @@ from src.progress import say
 from src.settings import random_generator
 from src.threads import map_threads
 
-# To be raised where a view of the same file would no longer be what it was: stored features depend on it.
-READING_VERSION = 2
 # Pillow's further names, of kernels that OpenCV lacks: the nearest in kind stands for them.
 _INTERPOLATION_NAMES = {name: name for name in INTERPOLATIONS} | {"box": "bilinear", "hamming": "bilinear"}
 
@@ -201,7 +199,7 @@ class DirectoryIterator(KerasDirectoryIterator):
 
     def load_batch(self, indices: np.ndarray, epoch: int):
         """The pictures ``indices`` as ``epoch`` shows them, with their labels; neither order nor epoch moves on."""
-        keep_freed_memory()  # TensorFlow may have just forbidden it; takes two microseconds
+        keep_freed_memory()  # TensorFlow may have just forbidden it; takes a microsecond
         images = self._buffers.empty((len(indices), *self.image_shape), self.dtype)
         places = iter(range(len(indices)))  # shared by the threads: each takes the next one
 

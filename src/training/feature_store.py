@@ -165,19 +165,20 @@ def open_store(root: Path, key: StoreKey, views: int) -> Iterator[FeatureStore]:
     """The store for ``key`` under ``root``, new or as far as it got; writing ends with the context, however it ends.
 
     One process writes a store at a time. Where another has this one open, the caller reads with it if so many views are
-    there already, and else gets a private store that is removed at the end.
+    there already (and then must not append), and else gets a private store that is removed at the end.
     """
     root.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         folder = root / key.folder_name
         folder.mkdir(exist_ok=True)
         alone = stack.enter_context(lock_file(folder / _LOCK))
-        if not alone and FeatureStore(folder, key).rows < views * key.pictures:
+        store = FeatureStore(folder, key)
+        if not alone and store.rows < views * key.pictures:
             folder = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=root))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             stack.enter_context(lock_file(folder / _LOCK))
+            store = FeatureStore(folder, key)
         os.utime(folder)  # its last use, by which make_room goes
-        store = FeatureStore(folder, key)
         stack.callback(store.close)
         yield store
 
@@ -185,7 +186,8 @@ def open_store(root: Path, key: StoreKey, views: int) -> Iterator[FeatureStore]:
 def make_room(root: Path, sizes: dict[str, int], bound: int) -> str:
     """Remove the stores that were not used for longest, until those that are wanted fit within ``bound`` and the disk.
 
-    Stores that a process has open stay.
+    Stores that a process has open alone or first stay. (One that is only read beside it goes with the first; where the
+    system lets files go that are mapped, the reader keeps them to its end.)
 
     Args:
         sizes: the bytes that each wanted store will take in the end, by the name of its folder.

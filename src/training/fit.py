@@ -30,11 +30,13 @@ class TrainingHistory:
         rows: one dict per epoch: phase, epoch (from 1, over all phases), learning_rate, loss, accuracy, val_loss,
             val_accuracy, seconds. ``accuracy`` is measured under dropout and augmentation, as training goes.
         best_row: the row whose weights are kept.
+        views: for each phase, how many views of a training picture its epochs took turns with; 0: always a new one.
     """
 
     model: keras.Model
     rows: list[dict] = field(default_factory=list)
     best_row: dict | None = None
+    views: dict[int, int] = field(default_factory=dict)
     _best_weights: list[np.ndarray] | None = None
 
     def add(self, row: dict) -> bool:

@@ -25,6 +25,8 @@ from src.training.feature_store import Column, FeatureStore, StoreKey, open_stor
 
 # Part of every key: to be raised where features of older versions would no longer be those computed now.
 _VERSION = 1
+# Where the JSON of a network has names of layers.
+_NAMING = ("name", "keras_history", "input_layers", "output_layers")
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,28 @@ def network_digest(lower: keras.Model) -> str:
 
     Names count for nothing: Keras numbers those of layers on through a process.
     """
-    structure = lower.to_json()
-    for number, layer in enumerate([lower, *lower.layers]):
-        structure = structure.replace(json.dumps(layer.name), f'"layer {number}"')
-    result = hashlib.sha256(structure.encode())
+    numbers = {name: number for number, name in enumerate(_layer_names(lower))}
+    structure = _numbered(json.loads(lower.to_json()), numbers)
+    result = hashlib.sha256(json.dumps(structure).encode())
     for weight in lower.get_weights():
         result.update(np.ascontiguousarray(weight).data)
     return result.hexdigest()
+
+
+def _layer_names(layer: keras.Layer) -> Iterator[str]:
+    """The names of a model, its layers, and those of models nested in it."""
+    yield layer.name
+    for inner in getattr(layer, "layers", ()):
+        yield from _layer_names(inner)
+
+
+def _numbered(part, numbers: dict[str, int], names_layers: bool = False):
+    """A part of a network's JSON with numbers in the place of layers' names, and nowhere else."""
+    if isinstance(part, dict):
+        return {key: _numbered(value, numbers, names_layers or key in _NAMING) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_numbered(value, numbers, names_layers) for value in part]
+    return numbers.get(part, part) if names_layers and isinstance(part, str) else part
 
 
 def store_key(pictures, fingerprint: str, network: str, tensors: dict, *, half: bool = True) -> StoreKey:

@@ -72,10 +72,13 @@ def train_two_phase(
     with contextlib.ExitStack() as open_stores:
         cuts = _choose_cuts(logits, base, settings, first_trainable)
         phases = dict.fromkeys((1, 2), (logits, train, val))
+        history.views = dict.fromkeys(phases, 0)
         if cuts:
             temporary = tempfile.TemporaryDirectory(prefix="features-", ignore_cleanup_errors=True)
             root = features_dir or Path(open_stores.enter_context(temporary))
-            phases |= _store_features(logits, cuts, train, val, settings, seed, root, open_stores)
+            stored = _store_features(logits, cuts, train, val, settings, seed, root, open_stores)
+            phases |= stored
+            history.views |= dict.fromkeys(stored, settings.views)
         fit_phase(
             *phases[1],
             history,

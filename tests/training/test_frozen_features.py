@@ -152,6 +152,20 @@ COLUMNS = Column("a", (2,), "float32"), Column("b", (3,), "float16")
 KEY = StoreKey({"test": 1}, COLUMNS, 4)
 
 
+@pytest.mark.parametrize("kinds", [("relu", "relu"), ("relu", "tanh")])
+def test_names_count_for_nothing_and_all_else_counts(kinds):
+    """The second network is built later in the process: Keras numbers its automatic names on."""
+
+    def build(kind):
+        inputs = keras.Input((8, 8, 3))
+        inner_inputs = keras.Input((8, 8, 3))
+        inner = keras.Model(inner_inputs, layers.Activation(kind, name=kind)(layers.Activation("relu")(inner_inputs)))
+        return keras.Model(inputs, {"maps": layers.Activation(kind)(inner(inputs))})
+
+    one, other = (network_digest(build(kind)) for kind in kinds)
+    assert (one == other) == (kinds[0] == kinds[1])
+
+
 def _rows(start, count):
     a = np.arange(start, start + count, dtype=np.float32)[:, None]
     return {"a": a + [0, 0.5], "b": a * [1, 2, 3]}
