@@ -4,8 +4,8 @@
                   is a plain layer of the flat graph, its ``activations``
     network.bin   its float32 weights
 
-It is written into the bundle beside model.keras, from which it is made. Prediction needs nothing else; Grad-CAM takes the
-activations from it. A bundle without it is as good, only slower to answer.
+It is written into the bundle beside model.keras, from which it is made. Prediction needs nothing else; Grad-CAM takes
+the activations from it. A bundle without it is as good, only slower to answer.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ def load_frozen_bundle(
 
 
 def _load_engine(folder: Path, facts: dict) -> "OpenVINOEngine":
-    # The very bytes that were checked are loaded, and no file stays mapped: a bundle can be replaced while it is in use.
+    # The very bytes that were checked are loaded, and no file stays mapped: a bundle may be replaced while it is used.
     contents = [read_as_saved(folder, file_name, facts["info"]) for file_name in NETWORK_FILES]
     for file_name, content in zip(NETWORK_FILES, contents):
         if content is None:

@@ -84,7 +84,10 @@ class OpenVINOEngine:
         return self._compiled.output(name).get_partial_shape()[-1].get_length()
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """See :class:`src.inference.engine.Engine`. Raises ``UserError`` where OpenVINO fails, as for want of memory."""
+        """See :class:`src.inference.engine.Engine`.
+
+        Raises ``UserError`` where OpenVINO fails, as for pictures of another size or want of memory.
+        """
         try:
             return self._run(images)
         except RuntimeError as error:
