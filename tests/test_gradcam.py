@@ -111,9 +111,9 @@ def test_the_network_in_the_bundle_or_an_engine_for_many_gives_the_same_maps(
     calls = {"made": 0, "whole": 0}
 
     def counted(key, function):
-        def call(*arguments):
+        def call(*arguments, **options):
             calls[key] += 1
-            return function(*arguments)
+            return function(*arguments, **options)
 
         return call
 

@@ -65,7 +65,7 @@ class ClassActivationMap:
     def _use(self, engine: Engine | EngineFactory) -> None:
         inputs, activations = self._gradient_model.model.inputs[0], self._gradient_model.model.outputs[0]
         engine = engine(inputs, {"activations": activations}) if callable(engine) else engine
-        if getattr(engine, "name", "") == "keras":  # the whole graph is the faster then
+        if engine.name == "keras":  # the whole graph is the faster then
             return
         self._engine = engine
         self._from_activations = self._compile(self._gradient_model.from_activations, activations.shape[1:])

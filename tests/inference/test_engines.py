@@ -138,7 +138,7 @@ def test_an_error_amid_a_batch_leaves_the_engine_usable(monkeypatch):
     engine, images = create_engine(inputs, outputs, "openvino"), _images(9, 12, 10, 3)
     expected = engine.run(images)["logits"]
     monkeypatch.setattr("src.inference.openvino_engine._CHUNK", 1)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(UserError, match="--engine keras"):
         engine.run([*images[:5], np.zeros((2, 2, 7)), *images[5:]])
     np.testing.assert_allclose(engine.run(images)["logits"], expected, atol=1e-6)
 
