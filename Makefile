@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# A file's tests stay in one process, which keeps what its fixtures made; each process takes some 2 GB of memory.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-quick test-slow lint install clean
 
@@ -33,10 +35,10 @@ demo: $(READY)
 	@echo "(how well), gradcam/imagenet/pictures.png (real photographs, 1,000 classes), models/ (the networks)."
 
 test: $(READY)
-	$(RUN) -m pytest -q -m "not slow"
+	$(RUN) -m pytest -q -m "not slow" $(PARALLEL)
 
 test-quick: $(READY)
-	$(RUN) -m pytest -q -m "not slow and not commands and not large"
+	$(RUN) -m pytest -q -m "not slow and not commands and not large" $(PARALLEL)
 
 test-slow: $(READY)
 	$(RUN) -m pytest -q -m slow

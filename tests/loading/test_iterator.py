@@ -38,6 +38,16 @@ def assert_same(first, second):
         np.testing.assert_array_equal(a, b)
 
 
+def test_each_batch_lets_freed_arrays_keep_their_memory(pictures, monkeypatch):
+    """TensorFlow may have forbidden it since the last one."""
+    calls = []
+    monkeypatch.setattr("src.loading.iterator.keep_freed_memory", lambda: calls.append(1))
+    batches = flow(pictures)
+    for number in range(2):
+        batches[number]
+    assert len(calls) == 2
+
+
 @pytest.mark.parametrize(
     ("generator_options", "options"),
     [
