@@ -9,6 +9,7 @@ are those on the same test pictures, each network fed by its own loader; their d
 import argparse
 import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -155,17 +156,22 @@ def main(argv=None) -> int | None:
             print(
                 f"{data}, seed {seed}, {label:<5} {samples[side][-1]:8.1f} s, test accuracy {accuracy:.4f}", flush=True
             )
+    print()
     pooled = {side: sum(lists, []) for side, lists in right.items()}
     accuracies = {side: sum(values) / len(values) for side, values in pooled.items()}
     ratios = [plain / ours for plain, ours in zip(samples["keras_s"], samples["ours_s"])]
     mean, low, high = compare_paired(pooled["ours_s"], pooled["keras_s"])
-    print(f"\nratios {', '.join(f'{ratio:.2f}' for ratio in ratios)} (range {min(ratios):.2f} to {max(ratios):.2f})")
+    for side, label in (("keras_s", "plain"), ("ours_s", "ours")):
+        values = samples[side]
+        print(f"{label:<5} median {statistics.median(values):.1f} s (range {min(values):.1f} to {max(values):.1f})")
+    print(f"ratios {', '.join(f'{ratio:.2f}' for ratio in ratios)} (range {min(ratios):.2f} to {max(ratios):.2f})")
     tested = len(pooled["ours_s"])
     print(f"accuracy on {tested} test pictures: ours - plain {mean:+.4f}, 95% from {low:+.4f} to {high:+.4f}")
     print_json_line(
         {
             "ours_s": sum(samples["ours_s"]) / len(runs),
             "keras_s": sum(samples["keras_s"]) / len(runs),
+            "samples": samples,
             "ratio": sum(samples["keras_s"]) / sum(samples["ours_s"]),
             "ours_test_accuracy": accuracies["ours_s"],
             "keras_test_accuracy": accuracies["keras_s"],
