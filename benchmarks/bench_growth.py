@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -82,7 +83,9 @@ def make_pictures(data: str, folder: Path, count: int) -> list[Path]:
         variant, index = divmod(turn, len(by_class[label]))
         if variant >= GRID * GRID:
             raise UserError(f"{data} has too few pictures of {class_names[label]} for {count:,}; give smaller --counts")
-        jobs.append((by_class[label][index], variant, folder / class_names[label] / f"{number:06d}.jpg"))
+        source = by_class[label][index]
+        origin = zlib.crc32(str(source.resolve()).encode())  # pictures of another data folder stay apart
+        jobs.append((source, variant, folder / class_names[label] / f"{number:06d}-{origin:08x}.jpg"))
     for name in class_names:
         (folder / name).mkdir(parents=True, exist_ok=True)
 

@@ -22,12 +22,12 @@ EXAMPLES = """\
   python -m benchmarks.bench_start --data data --model transfer --rounds 9"""
 ROOT = Path(__file__).resolve().parent.parent
 PREDICTING = {"saved form": "openvino", "Keras": "keras"}
-_FURTHER = """\
+FURTHER = """\
 import sys, time
 from argparse import Namespace
 from src.predict import load_classifier
 model, models_dir, engine, *paths = sys.argv[1:]
-bundle = load_classifier(model, Namespace(models_dir=models_dir, engine=engine, classes=None, preprocessing=None), 1)
+bundle = load_classifier(model, Namespace(models_dir=models_dir, engine=engine, classes=None, preprocessing=None))
 samples = []
 for path in paths:
     begin = time.perf_counter()
@@ -94,7 +94,7 @@ def main(argv=None) -> None:
         side: lambda engine=engine: run_python(*common, "--engine", engine)[0] for side, engine in PREDICTING.items()
     }
     further_sides = {
-        side: lambda engine=engine: float(run_python("-c", _FURTHER, model, arguments.models_dir, engine, *pictures)[1])
+        side: lambda engine=engine: float(run_python("-c", FURTHER, model, arguments.models_dir, engine, *pictures)[1])
         for side, engine in PREDICTING.items()
     }
     samples = [run_in_turn(sides, arguments.rounds) for sides in (help_sides, cold_sides, further_sides)]

@@ -26,13 +26,13 @@ from src.bundle_facts import (
     FORMAT,
     MODEL_FILE,
     Classifier,
-    check_output_count,
+    check_network,
     find_bundle,
     is_as_saved,
     read_facts,
 )
 from src.datasets.manifest import load_manifest
-from src.errors import UserError
+from src.errors import UserError, shorten_error
 from src.files import atomic_folder, format_json, sha256_file, write_csv, write_json
 from src.frozen_bundle import save_frozen_form
 from src.imaging import READING_VERSION
@@ -219,7 +219,7 @@ def _load_folder(path: Path) -> Bundle:
     if not is_as_saved(path, MODEL_FILE, facts["info"]):
         raise UserError(f"{path / MODEL_FILE} is missing, cut off or changed since it was saved; train the model anew")
     model = _load_keras(path / MODEL_FILE)
-    check_output_count(path, model.output_shape[-1], facts["class_names"])
+    check_network(path, model.input_shape[1:3], model.output_shape[-1], facts)
     return Bundle(model=model, **facts)
 
 
@@ -258,5 +258,4 @@ def _load_keras(path: Path) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py, json and Keras each raise kinds of their own
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is not a Keras model that can be loaded safely ({reason})") from error
+        raise UserError(f"{path} is not a Keras model that can be loaded safely ({shorten_error(error)})") from error

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,8 +82,8 @@ def find_bundle(name: str | Path, models_dir: str | Path) -> Path | None:
 def _say_other_reading(folder: Path) -> None:
     """Once for each bundle."""
     say(
-        f"{folder} was trained with an older version, which resized pictures in another way; for its best accuracy "
-        "train it anew."
+        f"{folder} was trained with another version, which may have resized pictures in another way; for its best "
+        "accuracy train it anew."
     )
 
 
@@ -113,10 +114,19 @@ def read_facts(folder: Path) -> dict:
     return facts
 
 
-def check_output_count(folder: Path, outputs: int, class_names: tuple[str, ...]) -> None:
-    """Raise ``UserError`` where a network has not one output for each class."""
-    if outputs != len(class_names):
-        raise UserError(f"{folder}: {outputs} outputs but {len(class_names)} class names")
+def check_network(folder: Path, image_size: Sequence[int | None], outputs: int, facts: dict) -> None:
+    """Raise ``UserError`` where a network does not fit what bundle.json says of it.
+
+    Args:
+        image_size: (height, width) that the network takes, None where any will do.
+        outputs: how many it has.
+    """
+    if outputs != len(facts["class_names"]):
+        raise UserError(f"{folder}: {outputs} outputs but {len(facts['class_names'])} class names")
+    if any(side not in (None, wanted) for side, wanted in zip(image_size, facts["image_size"])):
+        raise UserError(
+            f"{folder}: the network takes pictures of {tuple(image_size)}, bundle.json says {facts['image_size']}"
+        )
 
 
 def is_as_saved(folder: Path, file_name: str, info: dict) -> bool:

@@ -50,6 +50,11 @@ def name_some(names: Sequence[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def shorten_error(error: Exception, most: int = 150) -> str:
+    """The beginning of what a library says of its failure, on one line, to stand within a sentence of ours."""
+    return " ".join(str(error).split())[:most]
+
+
 def explain_os_error(error: OSError) -> str:
     """What an operating system's error means and what to do, without the path."""
     return _DISK_ERRORS.get(error.errno, error.strerror or str(error))

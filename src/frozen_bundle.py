@@ -1,7 +1,7 @@
 """A bundle's network in the form that needs neither TensorFlow nor Keras: predictions a second after the start.
 
     network.xml   OpenVINO's graph: RGB 0..255 float32 in; out ``logits``, ``probabilities`` and, where the target layer
-                  is a plain layer of the flat graph, its ``activations``
+                  is a plain layer of the flat graph, its activations by that layer's name
     network.bin   its float32 weights
 
 It is written into the bundle beside model.keras, from which it is made. Prediction needs nothing else; Grad-CAM takes
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src.bundle_facts import Classifier, check_output_count, find_bundle, read_as_saved, read_facts
-from src.errors import UserError
+from src.bundle_facts import Classifier, check_network, find_bundle, read_as_saved, read_facts
+from src.errors import UserError, shorten_error
 from src.model_choice import PLAIN_SUFFIXES, describe_missing
 from src.progress import say
 
@@ -52,7 +52,7 @@ def load_frozen_bundle(
     """The frozen form of a bundle that is named or whose folder is given.
 
     Args:
-        required: to raise where there is none that serves, instead of saying in one line why Keras takes its place.
+        required: to raise where there is none that serves, instead of saying in one line why it is not used.
 
     Returns:
         None where there is no such bundle, where it was saved without this form, or where the form is of no use here.
@@ -72,7 +72,7 @@ def load_frozen_bundle(
             except FrozenBundleError as error:
                 if required:
                     raise
-                say(f"{error}: using Keras.")
+                say(f"{error}: it is not used.")
                 return None
     if required:
         raise UserError(f"{name} carries no network saved for OpenVINO; leave out --engine")
@@ -84,19 +84,16 @@ def _load_engine(folder: Path, facts: dict) -> "OpenVINOEngine":
     contents = [read_as_saved(folder, file_name, facts["info"]) for file_name in NETWORK_FILES]
     for file_name, content in zip(NETWORK_FILES, contents):
         if content is None:
-            raise FrozenBundleError(f"{folder / file_name} is missing, cut off or changed since it was saved")
+            raise FrozenBundleError(f"{folder / file_name} cannot be read or was changed since it was saved")
     try:
         from src.inference.openvino_engine import OpenVINOEngine
 
         engine = OpenVINOEngine.from_bytes(*contents)
     except (UserError, ImportError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:150]
-        raise FrozenBundleError(f"OpenVINO does not run the network of {folder} here ({reason})") from error
-    check_output_count(folder, engine.width("probabilities"), facts["class_names"])
-    if any(side not in (None, wanted) for side, wanted in zip(engine.image_size, facts["image_size"])):
         raise FrozenBundleError(
-            f"the network of {folder} takes pictures of {engine.image_size}, not as bundle.json has it"
-        )
+            f"OpenVINO does not run the network of {folder} here ({shorten_error(error)})"
+        ) from error
+    check_network(folder, engine.image_size, engine.width("probabilities"), facts)
     return engine
 
 
@@ -118,7 +115,7 @@ def save_frozen_form(model: "keras.Model", target_layer: str, folder: Path) -> t
 
         outputs = {name: model.get_layer(name).output for name in ("logits", "probabilities")}
         if any(layer.name == target_layer for layer in model.layers):
-            outputs["activations"] = model.get_layer(target_layer).output
+            outputs[target_layer] = model.get_layer(target_layer).output
         whole = keras.Model(model.inputs[0], outputs)
         OpenVINOEngine.from_graph(freeze(whole)).save(graph)
         with tf.device("CPU"):  # a GPU may round to three digits (TF32)
@@ -127,7 +124,6 @@ def save_frozen_form(model: "keras.Model", target_layer: str, folder: Path) -> t
         for path in (graph, weights):
             with contextlib.suppress(OSError):
                 path.unlink()
-        reason = " ".join(str(error).split())[:150]
-        say(f"Saved without the form that predicts without TensorFlow ({reason}).")
+        say(f"Saved without the form that predicts without TensorFlow ({shorten_error(error)}).")
         return ()
     return NETWORK_FILES

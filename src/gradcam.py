@@ -40,22 +40,22 @@ def __getattr__(name: str):
     return make_gradcam_heatmap
 
 
-def choose_engine(bundle, name: str, arguments, count: int):
+def make_engine(inputs, outputs: dict, *, bundle, name: str, arguments, count: int):
     """What computes the activations of ``count`` pictures: the network saved in the bundle for OpenVINO, or an engine
-    made now where that pays, or None for TensorFlow; see ``ClassActivationMap``."""
+    made now where that pays, or None for TensorFlow; see ``explainers.cam.EngineFactory``."""
     from src.frozen_bundle import load_frozen_bundle
     from src.inference.engine import create_engine, has_gpu
 
     if arguments.engine == "keras" or (arguments.engine == "auto" and has_gpu()):
         return None
-    if bundle.info and arguments.layer in (None, bundle.target_layer):
+    if bundle.info:
         frozen = load_frozen_bundle(name, arguments.models_dir)
         same = frozen and frozen.info["sha256"] == bundle.info["sha256"]  # no training has replaced it meanwhile
-        if same and "activations" in frozen.engine.output_names:
+        if same and outputs.keys() <= set(frozen.engine.output_names):
             return frozen.engine
     if arguments.engine == "auto" and count < ENGINE_FROM:
         return None
-    return functools.partial(create_engine, name=arguments.engine)
+    return create_engine(inputs, outputs, arguments.engine)
 
 
 def explain_test_part(bundle, explainer, arguments, class_index: int | None) -> tuple[dict, list]:
@@ -141,7 +141,8 @@ def _parse(argv: Sequence[str] | None):
         "--engine",
         choices=ENGINES,
         default="auto",
-        help="what computes the activations; auto: OpenVINO where the bundle carries its network or pictures are many",
+        help="what computes the activations; auto: a GPU if there is one, else OpenVINO where the bundle carries its "
+        "network or pictures are many",
     )
     parser.add_argument("--output", default="gradcam", help="folder that is written into")
     parser.add_argument("--seed", type=seed_int, default=42, help="chooses the pictures that are drawn")
@@ -180,8 +181,13 @@ def main(argv=None) -> int:
             raise UserError(f"{mismatch}; name another model (--model), or single pictures (--image)")
         asked = None if arguments.class_name is None else find_class(arguments.class_name, bundle.class_names)
         layer = arguments.layer or bundle.target_layer or None
-        engine = choose_engine(bundle, name, arguments, count)
+        engine = functools.partial(make_engine, bundle=bundle, name=name, arguments=arguments, count=count)
         explainer = create_explainer(METHOD, bundle.model, target_layer=layer, engine=engine)
+        if arguments.engine == "openvino" and not explainer.uses_engine:
+            raise UserError(
+                f"in {name} something leads past the layer {explainer.target_layer}, so that an engine's activations "
+                "alone are not enough; leave out --engine"
+            )
         if paths is None:
             record, unreadable = explain_test_part(bundle, explainer, arguments, asked)
         else:

@@ -25,7 +25,8 @@ def load_classifier(name: str, arguments) -> "Classifier":
     """
     from src.frozen_bundle import load_frozen_bundle
 
-    if arguments.engine != "keras" and not (arguments.classes or arguments.preprocessing):
+    plain = arguments.classes or arguments.preprocessing
+    if arguments.engine == "openvino" or (arguments.engine == "auto" and not plain):
         frozen = load_frozen_bundle(name, arguments.models_dir, required=arguments.engine == "openvino")
         if frozen:
             return frozen

@@ -7,17 +7,20 @@ import shutil
 import subprocess
 import sys
 import weakref
+from argparse import Namespace
+from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from src.bundle import save_bundle
+from src.bundle import load_bundle, save_bundle
 from src.errors import UserError
 from src.explainers.cam import ClassActivationMap
 from src.explainers.graph import GradientModel
-from src.gradcam import main, make_gradcam_heatmap
+from src.gradcam import main, make_engine, make_gradcam_heatmap
 from src.imaging import read_image, write_image
 from src.inference.engine import create_engine
 from tests.explainers.networks import HAND_INPUT, hand_weighted, random_inputs, random_network
@@ -127,12 +130,24 @@ def test_the_network_in_the_bundle_or_an_engine_for_many_gives_the_same_maps(
     np.testing.assert_allclose(strongest, np.full(12, 200 * 0.2 / 256), rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("layer", "info", "used"), [("features", {}, True), ("colours", {}, False), ("features", {"sha256": {}}, False)]
+)
+def test_a_saved_network_of_another_layer_or_training_is_not_used(place, layer, info, used):
+    """Its activations would be no less plausible, and wrong."""
+    bundle = load_bundle("transfer", place / "models")
+    bundle = replace(bundle, info=bundle.info | info)
+    arguments = Namespace(engine="auto", models_dir=place / "models")
+    engine = partial(make_engine, bundle=bundle, name="transfer", arguments=arguments, count=1)
+    assert ClassActivationMap(bundle.model, target_layer=layer, engine=engine).uses_engine == used
+
+
 def test_a_changed_network_in_the_bundle_is_said_and_not_used(place, tmp_path, capsys):
     place = shutil.copytree(place, tmp_path / "place")
     with open(place / "models/transfer/network.bin", "ab") as stream:
         stream.write(b"x")
     code, _, err = run(place, capsys, "--samples", 1)
-    assert code == 0 and "network.bin is missing, cut off or changed" in err and "using Keras" in err
+    assert code == 0 and "network.bin cannot be read or was changed" in err and "it is not used" in err
 
 
 def test_table_for_people_and_a_named_class(place, capsys):

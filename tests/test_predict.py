@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.bench_start import FURTHER, run_python
 from src.bundle import save_bundle
 from src.imaging import write_image
 from src.networks.baseline import BASELINE_TARGET_LAYER, build_baseline_model
@@ -62,7 +63,7 @@ def test_no_tensorflow_is_loaded_where_the_bundle_carries_the_form(place, capsys
 
 @pytest.mark.parametrize("count", [1, 6])
 def test_the_engines_agree(place, capsys, count):
-    """One picture, with all cores on it, and more, several at a time; in batches, the last one smaller."""
+    """One picture, and more in batches, the last one smaller."""
     pictures = [place / "pictures" / f"{number}.png" for number in range(count)]
     expected = _predict(capsys, place / "models", *pictures, "--engine", "keras")
     assert len({tuple(row.values()) for row in expected}) == count, "the pictures must differ"
@@ -81,9 +82,16 @@ def test_a_changed_form_is_not_used_and_keras_goes_on(place, tmp_path, capsys):
     said = capsys.readouterr()
     assert _confidences(said.out) == expected
     lines = [line for line in said.err.splitlines() if "network.bin" in line]
-    assert len(lines) == 1 and "changed since it was saved" in lines[0] and "using Keras" in lines[0]
+    assert len(lines) == 1 and "changed since it was saved" in lines[0] and "it is not used" in lines[0]
     path.unlink()
     assert _predict(capsys, models, picture) == expected
+
+
+@pytest.mark.commands
+def test_the_benchmark_times_further_pictures(place):
+    """Its program runs as a text of its own, where nothing else would notice that it no longer fits."""
+    pictures = [place / "pictures" / f"{number}.png" for number in range(3)]
+    assert float(run_python("-c", FURTHER, "transfer", place / "models", "openvino", *pictures)[1]) > 0
 
 
 @pytest.mark.commands
@@ -93,5 +101,7 @@ def test_what_cannot_be_used_is_one_sentence(place, tmp_path):
     arguments = ("-m", "src.predict", "pictures", "--models-dir", models)
     check_user_error(run_command(*arguments, "--engine", "openvino", cwd=place), "network.bin", "changed since")
     check_user_error(run_command(*arguments, "--engine", "openvino", "--model", "imagenet", cwd=place), "--engine")
+    plain = ("--model", models / "transfer" / "model.keras", "--classes", "a", "b", "--preprocessing", "none")
+    check_user_error(run_command(*arguments, "--engine", "openvino", *plain, cwd=place), "leave out --engine")
     (models / "transfer" / "model.keras").unlink()
     check_user_error(run_command(*arguments, cwd=place), "model.keras", "train the model anew")

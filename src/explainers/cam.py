@@ -12,6 +12,10 @@ from src.explainers.graph import build_gradient_model
 from src.explainers.targets import Target, class_logit
 from src.inference.engine import Engine
 
+EngineFactory = Callable[[keras.KerasTensor, dict[str, keras.KerasTensor]], Engine | None]
+"""(symbolic inputs, symbolic outputs by name) -> an engine for these, as of
+:func:`src.inference.engine.create_engine`, or None for TensorFlow."""
+
 WeightRule = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """(activations, gradients), both float32 (N, h, w, K) -> weights (N, 1, 1, K) or (N, h, w, K)."""
 
@@ -20,9 +24,6 @@ def gradcam_weights(activations: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
     """Selvaraju et al. 2017, eq. 1: alpha_k = 1/Z sum_ij dy^c/dA^k_ij, the gradient's mean over the map's Z cells."""
     return tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
 
-
-EngineFactory = Callable[[keras.KerasTensor, dict[str, keras.KerasTensor]], Engine]
-"""(symbolic inputs, symbolic outputs by name) -> Engine, as :func:`src.inference.engine.create_engine`."""
 
 CAM_METHODS: dict[str, WeightRule] = {"gradcam": gradcam_weights}
 
@@ -37,10 +38,17 @@ class ClassActivationMap:
         weight_rule: from activations and gradients to weights.
         target: what is differentiated.
         target_layer: whose activations are weighed; None for the last fitting layer.
-        engine: computes the network up to the target layer, so that TensorFlow only computes and differentiates what
-            follows; its output "activations" (N, h, w, K) must be that layer's, by the model's present weights. Or what
-            makes such an engine, called here. Left aside where the network has another way past the target layer, and
-            as soon as the weights before that layer are others than now: maps are in every case the model's own.
+        engine: makes what computes the network up to the target layer, so that TensorFlow only computes and
+            differentiates what follows; called once, here. The engine's output of the target layer's name (N, h, w, K)
+            must be that layer's by the model's present weights. None is made where the network has another way past
+            that layer; an engine that is Keras again is left aside, and any other while the weights before the layer
+            are not what they were when it was made.
+
+    Attributes:
+        target_layer: its name.
+        input_shape: (H, W, 3), None where any size fits.
+        class_count: the classes that can be explained.
+        uses_engine: whether an engine computes the activations.
     """
 
     def __init__(
@@ -50,27 +58,23 @@ class ClassActivationMap:
         *,
         target: Target = class_logit,
         target_layer: str | None = None,
-        engine: Engine | EngineFactory | None = None,
+        engine: EngineFactory | None = None,
     ):
         self._gradient_model = build_gradient_model(model, target_layer)
         self._weight_rule, self._target = weight_rule, target
         self.target_layer = self._gradient_model.target_layer
-        self.input_shape = tuple(model.inputs[0].shape[1:])  # (H, W, 3), None where any size fits
+        self.input_shape = tuple(model.inputs[0].shape[1:])
         self.class_count = max(model.outputs[0].shape[-1], 2)
         self._whole = self._compile(self._gradient_model, self.input_shape)
         self._engine = None
         if engine is not None and self._gradient_model.tail is not None:
-            self._use(engine)
-
-    def _use(self, engine: Engine | EngineFactory) -> None:
-        inputs, activations = self._gradient_model.model.inputs[0], self._gradient_model.model.outputs[0]
-        engine = engine(inputs, {"activations": activations}) if callable(engine) else engine
-        if engine.name == "keras":  # the whole graph is the faster then
-            return
-        self._engine = engine
-        self._from_activations = self._compile(self._gradient_model.from_activations, activations.shape[1:])
-        self._fingerprint = _fingerprint(keras.Model(inputs, activations))
-        self._weights_of_engine = self._fingerprint().numpy()
+            inputs, activations = self._gradient_model.model.inputs[0], self._gradient_model.model.outputs[0]
+            made = engine(inputs, {self.target_layer: activations})
+            if made is not None and made.name != "keras":  # with Keras the whole graph is the faster
+                self._engine = made
+                self._from_activations = self._compile(self._gradient_model.from_activations, activations.shape[1:])
+                self._unchanged = _unchanged_since_now(keras.Model(inputs, activations))
+        self.uses_engine = self._engine is not None
 
     def _compile(self, forward: Callable, shape: Sequence[int | None]) -> Callable:
         """One graph for every size of batch."""
@@ -103,8 +107,9 @@ class ClassActivationMap:
         if class_index is not None and not np.all((wanted >= 0) & (wanted < self.class_count)):
             raise UserError(f"classes are numbered 0 to {self.class_count - 1}. Received: {class_index}")
         wanted = tf.constant(wanted, tf.int32)
-        if self._engine_serves():
-            results = self._from_activations(tf.constant(self._engine.run(inputs)["activations"]), wanted)
+        if self.uses_engine and self._unchanged():
+            activations = self._engine.run(inputs)[self.target_layer]
+            results = self._from_activations(tf.constant(activations), wanted)
         else:
             results = self._whole(tf.constant(inputs), wanted)
         heatmaps, logits, probabilities, explained = (result.numpy() for result in results)
@@ -112,26 +117,14 @@ class ClassActivationMap:
             raise UserError("the model's values are not finite (NaN or infinite); its training went astray, train anew")
         return Explanation(heatmaps, logits, probabilities, explained, self.target_layer)
 
-    def _engine_serves(self) -> bool:
-        return self._engine is not None and np.array_equal(self._fingerprint().numpy(), self._weights_of_engine)
 
-
-def _fingerprint(model: keras.Model) -> Callable[[], tf.Tensor]:
-    """A function that returns one int32 for each of the model's variables: another where its values, or their order,
-    are others, but for one chance in some billions.
-
-    It is a sum over their bits, each value's mixed and multiplied by an odd number of its own: exact in whatever order
-    the threads add, and as fast as memory can be read.
-    """
-
-    def digest(values: tf.Tensor) -> tf.Tensor:
-        bits = tf.reshape(tf.bitcast(values, tf.int32), (-1,))
-        mixed = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, 15))  # the sign reaches the lower half
-        return tf.reduce_sum(mixed * (2 * tf.range(tf.size(bits)) + 1))
+def _unchanged_since_now(model: keras.Model) -> Callable[[], tf.Tensor]:
+    """A function that returns whether all of the model's variables have the values that they have now."""
+    then = [tf.identity(variable.value) for variable in model.variables]
 
     @tf.function(input_signature=[])
-    def compute() -> tf.Tensor:
-        values = (tf.cast(variable.value, tf.float32) for variable in model.variables)
-        return tf.stack([tf.zeros((), tf.int32), *map(digest, values)])
+    def compare() -> tf.Tensor:
+        equal = (tf.reduce_all(variable.value == value) for variable, value in zip(model.variables, then))
+        return tf.reduce_all([tf.constant(True), *equal])
 
-    return compute
+    return compare

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from src.errors import UserError
+from src.errors import UserError, shorten_error
 from src.inference.frozen_graph import freeze
 from src.inference.keras_engine import KerasEngine
 from src.progress import say
@@ -78,7 +78,7 @@ def create_engine(inputs, outputs: dict, name: str = "auto") -> Engine:
         check_agreement(engine, model, tolerance)
         return engine
     except Exception as error:  # OpenVINO and XLA raise RuntimeError and kinds of their own on what they cannot do
-        reason = " ".join(str(error).split())[:150]
+        reason = shorten_error(error)
         if name == "openvino":
             raise UserError(f"OpenVINO does not serve here ({reason}); leave out --engine") from error
         say(f"The faster engine does not serve here ({reason}): using Keras as it is.")

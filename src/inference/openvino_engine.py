@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import openvino
 
-from src.errors import UserError
+from src.errors import UserError, shorten_error
 
 if TYPE_CHECKING:
     from src.inference.frozen_graph import FrozenGraph
@@ -66,8 +66,7 @@ class OpenVINOEngine:
         try:
             return cls(_core().read_model(graph, weights))
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:150]
-            raise UserError(f"it is not a network that OpenVINO reads ({reason})") from error
+            raise UserError(f"it is not a network that OpenVINO reads ({shorten_error(error)})") from error
 
     def save(self, path: str | os.PathLike) -> None:
         """Write ``path`` (.xml, the graph) and the .bin beside it (its float32 weights), neither being there yet."""
@@ -91,7 +90,7 @@ class OpenVINOEngine:
         try:
             return self._run(images)
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:150]
+            reason = shorten_error(error)
             raise UserError(f"OpenVINO could not compute the network ({reason}); try --engine keras") from error
 
     def _run(self, images: np.ndarray) -> dict[str, np.ndarray]:

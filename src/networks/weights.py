@@ -13,7 +13,7 @@ from pathlib import Path
 
 import keras
 
-from src.errors import UserError
+from src.errors import UserError, shorten_error
 from src.threads import call_within
 
 # Where keras.applications keeps its files; only asked whether it answers, Keras itself downloads.
@@ -77,7 +77,7 @@ def download_imagenet(factory: Callable[..., keras.Model], name: str, cached_fil
         with contextlib.redirect_stdout(sys.stderr):  # Keras prints where results go
             return factory(weights="imagenet", include_top=False)
     except Exception as error:  # Keras wraps network errors in a bare Exception
-        raise NoWeightsError(name, " ".join(str(error).split())) from error
+        raise NoWeightsError(name, shorten_error(error, 300)) from error
     finally:
         socket.setdefaulttimeout(timeout)
 
@@ -106,7 +106,7 @@ def load_keras_weights(model: keras.Model, twins: Sequence[Callable[[], keras.Mo
                 model.set_weights(values)
                 return
         except Exception as error:  # h5py, zipfile and Keras each raise kinds of their own
-            reason = " ".join(str(error).split())[:200]
+            reason = shorten_error(error)
     hint = "" if path.name.endswith((".weights.h5", ".keras")) else "; a file of save_weights must end in .weights.h5"
     raise UserError(f"--weights {path} does not fit {model.name} ({reason}); give weights of that network{hint}")
 

@@ -220,9 +220,10 @@ def make_room(root: Path, sizes: dict[str, int], bound: int) -> str:
 
 def _size(folder: Path) -> int:
     size = 0
-    for path in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # another process's temporary file
-            size += path.stat().st_size
+    with contextlib.suppress(FileNotFoundError):  # another process's private store, which has just gone
+        for path in folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # its temporary file
+                size += path.stat().st_size
     return size
 
 
@@ -238,6 +239,9 @@ def _remove(folder: Path) -> bool:
     try:
         with lock_file(folder / _LOCK) as ours:
             if ours:
+                with contextlib.suppress(OSError):  # Windows moves no folder with an open file
+                    # Where the lock ends nobody may find the folder any more and begin to write.
+                    folder = folder.rename(folder.with_name(f"{folder.name}-removed"))
                 for path in folder.iterdir():
                     if path.name != _LOCK:
                         path.unlink(missing_ok=True)

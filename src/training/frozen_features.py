@@ -64,9 +64,9 @@ def network_digest(lower: keras.Model) -> str:
 
 
 def _layer_names(layer: keras.Layer) -> Iterator[str]:
-    """The names of a model, its layers, and those of models nested in it."""
+    """The names of a model, its layers and operations, and those of models nested in it."""
     yield layer.name
-    for inner in getattr(layer, "layers", ()):
+    for inner in getattr(layer, "operations", None) or getattr(layer, "layers", ()):
         yield from _layer_names(inner)
 
 

@@ -72,7 +72,9 @@ def train_two_phase(
     with contextlib.ExitStack() as open_stores:
         cuts = _choose_cuts(logits, base, settings, first_trainable)
         phases = dict.fromkeys((1, 2), (logits, train, val))
-        history.views = dict.fromkeys(phases, 0)
+        history.views = {
+            phase: 0 for phase, epochs in ((1, settings.phase1_epochs), (2, settings.phase2_epochs)) if epochs != 0
+        }
         if cuts:
             temporary = tempfile.TemporaryDirectory(prefix="features-", ignore_cleanup_errors=True)
             root = features_dir or Path(open_stores.enter_context(temporary))

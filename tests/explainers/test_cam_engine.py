@@ -100,12 +100,12 @@ def test_openvino_and_what_it_saves(tmp_path):
     """A saved engine may have more outputs; it is used as it is."""
     model, inputs = random_network(), random_inputs(5)
     expected = ClassActivationMap(model).explain(inputs)
-    outputs = {"probabilities": model.output, "activations": model.get_layer("relu2").output}
+    outputs = {"probabilities": model.output, "relu2": model.get_layer("relu2").output}
     engine = create_engine(model.inputs[0], outputs, "openvino")
-    assert_agree(ClassActivationMap(model, engine=engine).explain(inputs), expected)
+    assert_agree(ClassActivationMap(model, engine=lambda *tensors: engine).explain(inputs), expected)
     engine.save(tmp_path / "network.xml")
     again = OpenVINOEngine.from_bytes(*((tmp_path / f"network.{kind}").read_bytes() for kind in ("xml", "bin")))
-    assert_agree(ClassActivationMap(model, engine=again).explain(inputs), expected)
+    assert_agree(ClassActivationMap(model, engine=lambda *tensors: again).explain(inputs), expected)
     made = ClassActivationMap(model, engine=lambda *tensors: create_engine(*tensors, "openvino"))
     assert_agree(made.explain(inputs), expected)
 
@@ -119,6 +119,14 @@ def test_the_engine_is_what_computes():
     explained = ClassActivationMap(model, target_layer="conv", engine=Doubled).explain(HAND_INPUT)
     np.testing.assert_allclose(explained.heatmaps, 2 * HAND_INPUT[..., 0] / 4, rtol=1e-6)
     np.testing.assert_allclose(explained.logits, [[5.0, -10.0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [lambda *tensors: None, lambda *tensors: create_engine(*tensors, "keras")])
+def test_no_engine_and_keras_again_are_the_whole_graph(make):
+    model, inputs = random_network(), random_inputs()
+    explainer = ClassActivationMap(model, engine=make)
+    assert not explainer.uses_engine
+    assert_agree(explainer.explain(inputs), ClassActivationMap(model).explain(inputs))
 
 
 def _residual(nested: bool) -> keras.Model:
@@ -150,7 +158,7 @@ def test_within_a_residual_block_the_engine_is_left_aside(form):
     engines = []
     explainer = ClassActivationMap(model, target_layer="within", engine=lambda *tensors: engines.append(tensors))
     assert_agree(explainer.explain(inputs), expected)
-    assert not engines
+    assert not engines and not explainer.uses_engine
     for layer in ("before", "after"):
         if layer in {layer.name for layer in model.layers}:
             assert_agree(*reversed(explain_both_ways(model, inputs, target_layer=layer)))

@@ -59,6 +59,7 @@ def test_only_what_should_moves(generators):
     assert [row["phase"] for row in history.rows] == [1, 1, 2, 2, 2]
     assert [row["epoch"] for row in history.rows] == [1, 2, 3, 4, 5]
     assert [row["learning_rate"] for row in history.rows] == pytest.approx([1e-2] * 5)
+    assert history.views == dict.fromkeys((1, 2), schedule.views_of(24, True))
     assert all(layer.trainable for layer in model.layers)
 
 
@@ -115,9 +116,10 @@ def test_from_scratch_nothing_is_frozen(generators, capsys):
     model, base = _network()
     before = _by_layer(model)
     schedule = TwoPhaseSettings(phase1_epochs=1, phase2_epochs=0, phase1_rate=1e-2)
-    train_two_phase(
+    history = train_two_phase(
         logits_model(model), base, *generators[:2], schedule, first_trainable=_start(base), seed=5, from_scratch=True
     )
+    assert history.views == {1: 0}
     after = _by_layer(model)
     assert all((a != b).any() for name in before for a, b in zip(before[name], after[name]))
     assert "Nothing is frozen" in capsys.readouterr().err
@@ -129,7 +131,7 @@ def test_no_room_for_features_means_the_plain_way(generators, capsys):
     history = train_two_phase(
         logits_model(model), base, *generators[:2], schedule, first_trainable=_start(base), seed=5
     )
-    assert len(history.rows) == 2
+    assert len(history.rows) == 2 and history.views == {1: 0, 2: 0}
     assert capsys.readouterr().err.count("computes every epoch anew") == 2
 
 
