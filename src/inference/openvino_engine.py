@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from src.inference.frozen_graph import FrozenGraph
 
 # Pictures that one request takes. Small chunks over several requests stay in the caches: on two cores
-# EfficientNet-Lite0 ran at 145 pictures a second in twos and at 120 in chunks of 32 (docs/performance.md).
+# EfficientNet-Lite0 ran at 145 pictures a second in twos and at 120 in chunks of 32 (docs/performance.md). So many
+# alone are computed by all cores together, which is the sooner for them and the slower for many.
 _CHUNK = 2
 
 
@@ -39,15 +40,19 @@ class OpenVINOEngine:
 
     def __init__(self, model: openvino.Model):
         self._model = model
+        self.output_names = [output.get_any_name() for output in model.outputs]
+        self._compile("LATENCY")
+
+    def _compile(self, hint: str) -> None:
         hints = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
+            "PERFORMANCE_HINT": hint,
             "INFERENCE_PRECISION_HINT": "f32",
             "ENABLE_CPU_PINNING": False,  # the threads that read pictures need the same cores
         }
-        self._compiled = _core().compile_model(model, "CPU", hints)
-        self.output_names = [output.get_any_name() for output in model.outputs]
-        count = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self._requests = [self._compiled.create_infer_request() for _ in range(count)]
+        compiled = _core().compile_model(self._model, "CPU", hints)
+        count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self._requests = [compiled.create_infer_request() for _ in range(count)]
+        self._for_many = hint == "THROUGHPUT"
 
     @classmethod
     def from_graph(cls, graph: "FrozenGraph") -> "OpenVINOEngine":
@@ -75,12 +80,12 @@ class OpenVINOEngine:
     @property
     def image_size(self) -> tuple[int | None, int | None]:
         """(height, width) of the pictures, None where any will do."""
-        sides = list(self._compiled.input(0).get_partial_shape())[1:3]
+        sides = list(self._model.input(0).get_partial_shape())[1:3]
         return tuple(None if side.is_dynamic else side.get_length() for side in sides)
 
     def width(self, name: str) -> int:
         """The size of the last dimension of the output ``name``."""
-        return self._compiled.output(name).get_partial_shape()[-1].get_length()
+        return self._model.output(name).get_partial_shape()[-1].get_length()
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """See :class:`src.inference.engine.Engine`.
@@ -94,6 +99,8 @@ class OpenVINOEngine:
             raise UserError(f"OpenVINO could not compute the network ({reason}); try --engine keras") from error
 
     def _run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        if len(images) > _CHUNK and not self._for_many:  # and so for good: more will follow
+            self._compile("THROUGHPUT")
         results: dict[str, np.ndarray] = {}
         # OpenVINO keeps only the address of an array: one that nothing else holds is freed, and its memory overwritten,
         # while the request still reads it. So each request's chunk stays here, with its place, until it is done.

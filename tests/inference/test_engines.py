@@ -133,6 +133,16 @@ def test_without_openvino_keras_serves(monkeypatch, capsys):
         create_engine(*_network(), "openvino")
 
 
+def test_one_picture_and_many_by_the_same_engine():
+    """One is computed by all cores together, many several at a time, and from then on one as well."""
+    inputs, outputs = _network()
+    engine, images = create_engine(inputs, outputs, "keras"), _images(9, 12, 10, 3)
+    expected = engine.run(images)["logits"]
+    engine = OpenVINOEngine.from_graph(freeze(keras.Model(inputs, outputs)))
+    for count in (1, 2, 9, 1):
+        np.testing.assert_allclose(engine.run(images[:count])["logits"], expected[:count], atol=1e-5)
+
+
 def test_an_error_amid_a_batch_leaves_the_engine_usable(monkeypatch):
     inputs, outputs = _network()
     engine, images = create_engine(inputs, outputs, "openvino"), _images(9, 12, 10, 3)
