@@ -41,18 +41,18 @@ class OpenVINOEngine:
     def __init__(self, model: openvino.Model):
         self._model = model
         self.output_names = [output.get_any_name() for output in model.outputs]
-        self._compile("LATENCY")
+        self._requests, self._for_many = [], False
 
-    def _compile(self, hint: str) -> None:
+    def _compile(self, *, for_many: bool) -> None:
         hints = {
-            "PERFORMANCE_HINT": hint,
+            "PERFORMANCE_HINT": "THROUGHPUT" if for_many else "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
             "ENABLE_CPU_PINNING": False,  # the threads that read pictures need the same cores
         }
         compiled = _core().compile_model(self._model, "CPU", hints)
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [compiled.create_infer_request() for _ in range(count)]
-        self._for_many = hint == "THROUGHPUT"
+        self._for_many = for_many
 
     @classmethod
     def from_graph(cls, graph: "FrozenGraph") -> "OpenVINOEngine":
@@ -67,9 +67,14 @@ class OpenVINOEngine:
 
     @classmethod
     def from_bytes(cls, graph: bytes, weights: bytes) -> "OpenVINOEngine":
-        """From the contents of the two files that :meth:`save` wrote. Raises ``UserError`` where they are damaged."""
+        """From the contents of the two files that :meth:`save` wrote.
+
+        Raises ``UserError`` where they are damaged, or where this machine cannot run them.
+        """
         try:
-            return cls(_core().read_model(graph, weights))
+            engine = cls(_core().read_model(graph, weights))
+            engine._compile(for_many=False)
+            return engine
         except RuntimeError as error:
             raise UserError(f"it is not a network that OpenVINO reads ({shorten_error(error)})") from error
 
@@ -99,8 +104,9 @@ class OpenVINOEngine:
             raise UserError(f"OpenVINO could not compute the network ({reason}); try --engine keras") from error
 
     def _run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        if len(images) > _CHUNK and not self._for_many:  # and so for good: more will follow
-            self._compile("THROUGHPUT")
+        many = len(images) > _CHUNK
+        if not self._requests or (many and not self._for_many):  # for many once is for many ever: more will follow
+            self._compile(for_many=many)
         results: dict[str, np.ndarray] = {}
         # OpenVINO keeps only the address of an array: one that nothing else holds is freed, and its memory overwritten,
         # while the request still reads it. So each request's chunk stays here, with its place, until it is done.
