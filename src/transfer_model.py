@@ -138,7 +138,7 @@ def main(argv=None) -> None:
     parser.add_argument("--json", action="store_true", help="print the kept epoch's metrics as one JSON line")
     arguments = parser.parse_args(argv)
     settings, schedule = read_options(TransferSettings, arguments), read_options(TwoPhaseSettings, arguments)
-    if schedule.phase1_epochs == 0 and schedule.phase2_epochs == 0:
+    if not schedule.phases:
         raise UserError("both phases have 0 epochs; give at least one of them some")
     folder, metrics = train_transfer(settings, schedule)
     from src.bundle import describe_training

@@ -36,6 +36,11 @@ class TwoPhaseSettings:
     )
     engine: str = option("auto", "what computes the frozen layers; auto: the fastest here", choices=ENGINES)
 
+    @property
+    def phases(self) -> tuple[int, ...]:
+        """Those of 1 and 2 that have epochs."""
+        return tuple(phase for phase, epochs in enumerate((self.phase1_epochs, self.phase2_epochs), 1) if epochs != 0)
+
     def patience_of(self, phase: int) -> int:
         """Epochs without improvement after which phase 1 or 2 ends."""
         if self.patience != "auto":

@@ -72,9 +72,7 @@ def train_two_phase(
     with contextlib.ExitStack() as open_stores:
         cuts = _choose_cuts(logits, base, settings, first_trainable)
         phases = dict.fromkeys((1, 2), (logits, train, val))
-        history.views = {
-            phase: 0 for phase, epochs in ((1, settings.phase1_epochs), (2, settings.phase2_epochs)) if epochs != 0
-        }
+        history.views = dict.fromkeys(settings.phases, 0)
         if cuts:
             temporary = tempfile.TemporaryDirectory(prefix="features-", ignore_cleanup_errors=True)
             root = features_dir or Path(open_stores.enter_context(temporary))
@@ -90,7 +88,7 @@ def train_two_phase(
             patience=settings.patience_of(1),
             class_weight=class_weight,
         )
-        if settings.phase2_epochs != 0:
+        if 2 in settings.phases:
             if history.best_row:
                 history.restore_best()  # the patience of phase 1 has gone past its best
             if not from_scratch:
@@ -118,10 +116,10 @@ def train_two_phase(
 def _choose_cuts(logits, base, settings: TwoPhaseSettings, first_trainable: int) -> dict[int, tuple[str, object]]:
     """For each phase that stored features can serve the name and tensor below what it trains."""
     cuts = {}
-    if settings.views and settings.phase1_epochs != 0:
+    if settings.views and 1 in settings.phases:
         cuts[1] = "pooling", logits.get_layer("pooling").output
     first = base.layers[first_trainable]
-    if settings.views and settings.phase2_epochs != 0 and not isinstance(first, keras.layers.InputLayer):
+    if settings.views and 2 in settings.phases and not isinstance(first, keras.layers.InputLayer):
         cuts[2] = f"below_{first.name}", first.input
     return cuts
 
@@ -167,7 +165,7 @@ def _store_features(logits, cuts, train, val, settings: TwoPhaseSettings, seed: 
             say(f"Every epoch computes anew, since nothing can be stored in {root} ({explain_os_error(error)}).")
             cuts.clear()
         engine.cache_clear()  # the network in the engine's form is done with
-    if len(cuts) == (settings.phase1_epochs != 0) + (settings.phase2_epochs != 0):
+    if len(cuts) == len(settings.phases):
         for pictures, _ in parts.values():
             pictures.forget_pictures()
     return {
