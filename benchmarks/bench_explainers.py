@@ -71,8 +71,47 @@ def _peak_megabytes() -> int:
     return peak // (2**20 if sys.platform == "darwin" else 2**10)
 
 
-@command
-def main(argv=None) -> int | None:
+def compare_maps(found: dict) -> dict[str, float]:
+    """How far each side's maps lie from those of the whole graph at most, as a share of the latter's largest value.
+
+    Raises ``UserError`` where the maps show nothing or differ by more than ``AGREEMENT``.
+    """
+    reference = found["ours, whole graph"]
+    scale = float(reference.max())
+    if not scale > 0:
+        raise UserError("all maps are zero, which shows nothing; take other pictures (--data) or weights")
+    differences = {
+        name: float(abs(found[name] - reference[: len(found[name])]).max()) / scale
+        for name in ("ours, engine", "tutorial")
+    }
+    for name, difference in differences.items():
+        if not difference <= AGREEMENT:
+            raise UserError(f"the maps of {name} differ by {difference:.2g} of the largest value: no fair comparison")
+    return differences
+
+
+def summarise_rates(medians: dict[str, float], whole_seconds: float, fast_seconds: float) -> dict:
+    """Rates, their ratios, and from how many pictures on the engine's longer start is paid for."""
+    keras_rate, graph, engine = (medians[name] for name in ("Keras, tf.function", "ours, whole graph", "ours, engine"))
+    # What each picture gains by the engine pays for the longer start after so many of them.
+    pays_from = max(0.0, fast_seconds - whole_seconds) / (1 / graph - 1 / engine) if engine > graph else None
+    return {
+        "keras_forward_images_s": keras_rate,
+        "keras_predict_images_s": medians["Keras, predict_on_batch"],
+        "whole_graph_images_s": graph,
+        "engine_images_s": engine,
+        "tutorial_images_s": medians["tutorial"],
+        "ratio_whole_graph_to_forward": graph / keras_rate,
+        "ratio_engine_to_forward": engine / keras_rate,
+        "ratio_whole_graph_to_tutorial": graph / medians["tutorial"],
+        "ratio_engine_to_tutorial": engine / medians["tutorial"],
+        "seconds_to_first_map_whole_graph": whole_seconds,
+        "seconds_to_first_map_engine": fast_seconds,
+        "engine_pays_from_pictures": pays_from,
+    }
+
+
+def _parse(argv):
     parser = create_parser("Class activation maps a second beside Keras' forward pass; memory.", EXAMPLES)
     parser.add_argument("--data", nargs="+", default=["data/test"], help="pictures, or folders of pictures")
     parser.add_argument("--backbone", default="efficientnet_lite0", help="a network of the registry")
@@ -88,6 +127,12 @@ def main(argv=None) -> int | None:
         raise UserError(f"--memory compares with {FIRST:,} pictures and needs more of them")
     if arguments.memory:
         _peak_megabytes()  # a system that does not tell it should say so now
+    return arguments
+
+
+@command
+def main(argv=None) -> int | None:
+    arguments = _parse(argv)
     paths = find_pictures(arguments.data)
     quiet_tensorflow()
     import keras
@@ -148,16 +193,7 @@ def main(argv=None) -> int | None:
         "tutorial": by_tutorial,
     }
     found = {name: compute() for name, compute in computations.items()}  # also warms every side up
-    scale = float(found["ours, whole graph"].max())
-    if not scale > 0:
-        raise UserError("all maps are zero, which shows nothing; take other pictures (--data) or weights")
-    differences = {
-        name: float(np.abs(found[name] - found["ours, whole graph"][: len(found[name])]).max()) / scale
-        for name in ("ours, engine", "tutorial")
-    }
-    for name, difference in differences.items():
-        if not difference <= AGREEMENT:
-            raise UserError(f"the maps of {name} differ by {difference:.2g} of the largest value: no fair comparison")
+    differences = compare_maps(found)
 
     def rate(name: str, count: int):
         def measure() -> float:
@@ -183,24 +219,10 @@ def main(argv=None) -> int | None:
     medians = print_medians(
         run_in_turn({name: rate(name, counts[name]) for name in computations}, arguments.rounds), "pictures/s"
     )
-    keras_rate, graph, engine = (medians[name] for name in ("Keras, tf.function", "ours, whole graph", "ours, engine"))
-    # What each picture gains by the engine pays for the longer start after so many of them.
-    pays_from = max(0.0, fast_seconds - whole_seconds) / (1 / graph - 1 / engine) if engine > graph else None
     result = {
         "backbone": backbone.name,
         "method": arguments.method,
-        "keras_forward_images_s": keras_rate,
-        "keras_predict_images_s": medians["Keras, predict_on_batch"],
-        "whole_graph_images_s": graph,
-        "engine_images_s": engine,
-        "tutorial_images_s": medians["tutorial"],
-        "ratio_whole_graph_to_forward": graph / keras_rate,
-        "ratio_engine_to_forward": engine / keras_rate,
-        "ratio_whole_graph_to_tutorial": graph / medians["tutorial"],
-        "ratio_engine_to_tutorial": engine / medians["tutorial"],
-        "seconds_to_first_map_whole_graph": whole_seconds,
-        "seconds_to_first_map_engine": fast_seconds,
-        "engine_pays_from_pictures": pays_from,
+        **summarise_rates(medians, whole_seconds, fast_seconds),
         "largest_difference": max(differences.values()),
     }
     if peaks:

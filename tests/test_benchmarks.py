@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.bench_explainers import explain_by_tutorial, measure_memory
+from benchmarks.bench_explainers import compare_maps, explain_by_tutorial, measure_memory, summarise_rates
 from benchmarks.bench_growth import fit_slope, make_pictures, run_measured, summarise
 from benchmarks.bench_start import list_commands
 from benchmarks.bench_two_phase import compare_paired
@@ -62,6 +62,25 @@ def test_the_tutorials_way_gives_our_maps_of_the_logit(layer):
         found = explain_by_tutorial(model, layer, gradcam_weights, image, class_index)
         np.testing.assert_allclose(found, heatmap, rtol=1e-4, atol=1e-7)
     assert explained.heatmaps.max() > 1e-3
+
+
+def test_maps_that_differ_or_show_nothing_are_no_comparison():
+    whole = np.array([[[0.0, 4.0]], [[2.0, 1.0]]])
+    near = {"ours, whole graph": whole, "ours, engine": whole + 0.02, "tutorial": whole[:1]}
+    assert compare_maps(near) == pytest.approx({"ours, engine": 0.005, "tutorial": 0.0})
+    with pytest.raises(UserError, match="the maps of tutorial differ by 0.02"):
+        compare_maps(near | {"tutorial": whole[:1] - 0.08})
+    with pytest.raises(UserError, match="all maps are zero"):
+        compare_maps(dict.fromkeys(near, np.zeros((2, 1, 2))))
+
+
+def test_an_engine_pays_once_its_gain_has_made_up_for_its_start():
+    rates = {"Keras, tf.function": 50.0, "Keras, predict_on_batch": 40.0, "ours, whole graph": 50.0, "tutorial": 2.0}
+    facts = summarise_rates(rates | {"ours, engine": 100.0}, whole_seconds=1.0, fast_seconds=5.0)
+    assert facts["engine_pays_from_pictures"] == pytest.approx(400)  # 4 s by 20 - 10 ms
+    assert (facts["ratio_engine_to_forward"], facts["ratio_whole_graph_to_tutorial"]) == (2, 25)
+    facts = summarise_rates(rates | {"ours, engine": 50.0}, whole_seconds=1.0, fast_seconds=5.0)
+    assert facts["engine_pays_from_pictures"] is None
 
 
 def test_memory_is_read_of_every_picture_on_the_commands_path(monkeypatch):
