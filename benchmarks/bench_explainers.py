@@ -11,6 +11,7 @@ The same network, pictures and classes for every side, in turn:
 
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from itertools import cycle, islice
 
@@ -111,6 +112,44 @@ def summarise_rates(medians: dict[str, float], whole_seconds: float, fast_second
     }
 
 
+def build_sides(model, rule, whole, fast, images, batch_size: int, tutorial_count: int) -> dict[str, Callable]:
+    """What each side computes, by name: all of ``images`` (N, H, W, 3) in batches, the tutorial's the first ones."""
+    import numpy as np
+    import tensorflow as tf
+
+    starts = range(0, len(images), batch_size)
+    batches = [images[start : start + batch_size] for start in starts]
+
+    forward = tf.function(
+        lambda inputs: model(inputs, training=False), input_signature=[tf.TensorSpec((None, *images.shape[1:]))]
+    )
+    # The same class for all sides: of two nearly equal logits one side could take the other.
+    classes = np.concatenate([whole.explain(batch).class_index for batch in batches])
+
+    def by_explainer(explainer) -> np.ndarray:
+        asked = (classes[start : start + batch_size] for start in starts)
+        return np.concatenate([explainer.explain(*pair).heatmaps for pair in zip(batches, asked)])
+
+    def by_tutorial() -> np.ndarray:
+        pairs = zip(images[:tutorial_count], classes)
+        return np.stack([explain_by_tutorial(model, whole.target_layer, rule, *pair) for pair in pairs])
+
+    return {
+        "Keras, tf.function": lambda: [forward(tf.constant(batch)).numpy() for batch in batches],
+        "Keras, predict_on_batch": lambda: [model.predict_on_batch(batch) for batch in batches],
+        "ours, whole graph": lambda: by_explainer(whole),
+        "ours, engine": lambda: by_explainer(fast),
+        "tutorial": by_tutorial,
+    }
+
+
+def measure_rate(compute: Callable[[], object], count: int) -> float:
+    """Pictures a second where ``compute`` takes ``count`` of them."""
+    begin = time.perf_counter()
+    compute()
+    return count / (time.perf_counter() - begin)
+
+
 def _parse(argv):
     parser = create_parser("Class activation maps a second beside Keras' forward pass; memory.", EXAMPLES)
     parser.add_argument("--data", nargs="+", default=["data/test"], help="pictures, or folders of pictures")
@@ -137,7 +176,6 @@ def main(argv=None) -> int | None:
     quiet_tensorflow()
     import keras
     import numpy as np
-    import tensorflow as tf
 
     from src.explainers.cam import CAM_METHODS, ClassActivationMap
     from src.explainers.graph import find_target_layer
@@ -157,12 +195,6 @@ def main(argv=None) -> int | None:
         return load_image(path, size, backbone.interpolation).astype(np.float32)
 
     images = np.stack([read(path) for path in islice(cycle(paths), arguments.pictures)])
-    starts = range(0, len(images), arguments.batch_size)
-    batches = [images[start : start + arguments.batch_size] for start in starts]
-
-    forward = tf.function(
-        lambda inputs: model(inputs, training=False), input_signature=[tf.TensorSpec((None, *size, 3))]
-    )
     whole = ClassActivationMap(model, rule, target_layer=layer)
     begin = time.perf_counter()
     fast = ClassActivationMap(model, rule, target_layer=layer, engine=partial(create_engine, name="openvino"))
@@ -174,41 +206,16 @@ def main(argv=None) -> int | None:
     whole.explain(images[:1])
     whole_seconds = time.perf_counter() - begin
 
-    # The same class for all sides: of two nearly equal logits one side could take the other.
-    classes = np.concatenate([whole.explain(batch).class_index for batch in batches])
     tutorial_images = images[: arguments.tutorial_pictures]
-
-    def by_explainer(explainer) -> np.ndarray:
-        asked = (classes[start : start + arguments.batch_size] for start in starts)
-        return np.concatenate([explainer.explain(*pair).heatmaps for pair in zip(batches, asked)])
-
-    def by_tutorial() -> np.ndarray:
-        return np.stack([explain_by_tutorial(model, layer, rule, *pair) for pair in zip(tutorial_images, classes)])
-
-    computations = {
-        "Keras, tf.function": lambda: [forward(tf.constant(batch)).numpy() for batch in batches],
-        "Keras, predict_on_batch": lambda: [model.predict_on_batch(batch) for batch in batches],
-        "ours, whole graph": lambda: by_explainer(whole),
-        "ours, engine": lambda: by_explainer(fast),
-        "tutorial": by_tutorial,
-    }
-    found = {name: compute() for name, compute in computations.items()}  # also warms every side up
-    differences = compare_maps(found)
-
-    def rate(name: str, count: int):
-        def measure() -> float:
-            begin = time.perf_counter()
-            computations[name]()
-            return count / (time.perf_counter() - begin)
-
-        return measure
-
+    computations = build_sides(model, rule, whole, fast, images, arguments.batch_size, len(tutorial_images))
+    differences = compare_maps({name: compute() for name, compute in computations.items()})  # also warms all sides up
     print_conditions(
         describe_machine(("tensorflow", "keras", "openvino", "numpy"))
         | {
             "network": f"{backbone.name}, weights {arguments.weights}, two classes, target layer {layer}",
             "method": arguments.method,
-            "pictures": f"{len(images)} of {len(paths):,} files, {size[0]} x {size[1]}, batches of {len(batches[0])}",
+            "pictures": f"{len(images)} of {len(paths):,} files, {size[0]} x {size[1]}, batches of "
+            f"{min(arguments.batch_size, len(images))}",
             "tutorial": f"the first {len(tutorial_images)} of them, one by one",
             "rounds": f"{arguments.rounds}, all sides in turn",
             "largest difference of maps": ", ".join(f"{name} {value:.2g}" for name, value in differences.items()),
@@ -216,9 +223,8 @@ def main(argv=None) -> int | None:
         }
     )
     counts = dict.fromkeys(computations, len(images)) | {"tutorial": len(tutorial_images)}
-    medians = print_medians(
-        run_in_turn({name: rate(name, counts[name]) for name in computations}, arguments.rounds), "pictures/s"
-    )
+    sides = {name: partial(measure_rate, compute, counts[name]) for name, compute in computations.items()}
+    medians = print_medians(run_in_turn(sides, arguments.rounds), "pictures/s")
     result = {
         "backbone": backbone.name,
         "method": arguments.method,

@@ -40,40 +40,28 @@ def measure_epoch(iterator, with_start: bool = False) -> float:
     return pictures / (last - start)
 
 
-@command
-def main(argv=None) -> int | None:
-    parser = create_parser("Pictures a second: this loader against Keras' ImageDataGenerator.", EXAMPLES)
-    parser.add_argument("--data", default="data", help="folder with train, made by split_dataset.py")
-    parser.add_argument("--image-size", type=positive_int, default=224, help="height and width")
-    parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
-    parser.add_argument("--threads", type=positive_int, help="of this loader (default: up to 4, one for each core)")
-    parser.add_argument("--memory-gb", type=natural_float, default=1.0, help="for decoded pictures of this loader")
-    parser.add_argument("--rounds", type=positive_int, default=3, help="how often all sides are measured in turn")
-    arguments = parser.parse_args(argv)
+def summarise_rates(medians: dict[str, float]) -> dict:
+    """Rates and their ratios: each side's bilinear one against Keras' default of one worker, and its nearest one."""
+    first, later = medians["ours, bilinear, first epoch"], medians["ours, bilinear, later epochs"]
+    keras, nearest = medians["Keras, bilinear, 1 worker"], medians["Keras, nearest, 1 worker"]
+    return {
+        "ours_images_s": first,
+        "keras_images_s": keras,
+        "ratio_first_epoch": first / keras,
+        "ratio_later_epochs": later / keras,
+        "ours_later_images_s": later,
+        "keras_best_images_s": max(value for name, value in medians.items() if name.startswith("Keras, bilinear")),
+        "keras_nearest_images_s": nearest,
+        "ratio_first_epoch_nearest": medians["ours, nearest, first epoch"] / nearest,
+        "ratio_later_epochs_nearest": medians["ours, nearest, later epochs"] / nearest,
+    }
 
-    from src.loading.folder import check_data_folder
 
-    class_names, counts = check_data_folder(arguments.data, ["train"])
-    quiet_tensorflow()
+def build_sides(flow: Callable, arguments) -> dict[str, Callable[[], float]]:
+    """What measures each side, by name; ``flow(generator_class, interpolation, **options)`` makes its iterator."""
     from tensorflow.keras.preprocessing.image import ImageDataGenerator as KerasImageDataGenerator
 
-    from src.imaging import read_image
     from src.loading.generator import ImageDataGenerator
-    from src.loading.parts import AUGMENTATION
-
-    folder = str(Path(arguments.data) / "train")
-    size = (arguments.image_size, arguments.image_size)
-
-    def flow(generator_class, interpolation: str, **options):
-        return generator_class(**AUGMENTATION).flow_from_directory(
-            folder,
-            target_size=size,
-            batch_size=arguments.batch_size,
-            interpolation=interpolation,
-            classes=class_names,
-            seed=42,
-            **options,
-        )
 
     def stock(interpolation: str, workers: int) -> Callable[[], float]:
         iterator = flow(KerasImageDataGenerator, interpolation)
@@ -104,7 +92,47 @@ def main(argv=None) -> int | None:
         if interpolation == "bilinear":
             more = sorted({2, 4, max(2, cores)})
             sides |= {f"Keras, {interpolation}, {n} workers": stock(interpolation, n) for n in more}
+    return sides
 
+
+def _parse(argv):
+    parser = create_parser("Pictures a second: this loader against Keras' ImageDataGenerator.", EXAMPLES)
+    parser.add_argument("--data", default="data", help="folder with train, made by split_dataset.py")
+    parser.add_argument("--image-size", type=positive_int, default=224, help="height and width")
+    parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
+    parser.add_argument("--threads", type=positive_int, help="of this loader (default: up to 4, one for each core)")
+    parser.add_argument("--memory-gb", type=natural_float, default=1.0, help="for decoded pictures of this loader")
+    parser.add_argument("--rounds", type=positive_int, default=3, help="how often all sides are measured in turn")
+    return parser.parse_args(argv)
+
+
+@command
+def main(argv=None) -> int | None:
+    arguments = _parse(argv)
+
+    from src.loading.folder import check_data_folder
+
+    class_names, counts = check_data_folder(arguments.data, ["train"])
+    quiet_tensorflow()
+    from src.imaging import read_image
+    from src.loading.generator import ImageDataGenerator
+    from src.loading.parts import AUGMENTATION
+
+    folder = str(Path(arguments.data) / "train")
+    size = (arguments.image_size, arguments.image_size)
+
+    def flow(generator_class, interpolation: str, **options):
+        return generator_class(**AUGMENTATION).flow_from_directory(
+            folder,
+            target_size=size,
+            batch_size=arguments.batch_size,
+            interpolation=interpolation,
+            classes=class_names,
+            seed=42,
+            **options,
+        )
+
+    sides = build_sides(flow, arguments)
     pictures = sum(counts["train"].values())
     shapes = [
         read_image(path).shape[:2] for path in flow(ImageDataGenerator, "bilinear").filepaths[:: pictures // 50 or 1]
@@ -122,24 +150,7 @@ def main(argv=None) -> int | None:
             "rounds": f"{arguments.rounds}, all sides in turn; a later epoch is the mean of {LATER}",
         }
     )
-    samples = run_in_turn(sides, arguments.rounds)
-    medians = print_medians(samples, "pictures/s")
-    first, later = medians["ours, bilinear, first epoch"], medians["ours, bilinear, later epochs"]
-    keras = medians["Keras, bilinear, 1 worker"]
-    nearest = medians["Keras, nearest, 1 worker"]
-    print_json_line(
-        {
-            "ours_images_s": first,
-            "keras_images_s": keras,
-            "ratio_first_epoch": first / keras,
-            "ratio_later_epochs": later / keras,
-            "ours_later_images_s": later,
-            "keras_best_images_s": max(value for name, value in medians.items() if name.startswith("Keras, bilinear")),
-            "keras_nearest_images_s": nearest,
-            "ratio_first_epoch_nearest": medians["ours, nearest, first epoch"] / nearest,
-            "ratio_later_epochs_nearest": medians["ours, nearest, later epochs"] / nearest,
-        }
-    )
+    print_json_line(summarise_rates(print_medians(run_in_turn(sides, arguments.rounds), "pictures/s")))
     return None
 
 

@@ -106,8 +106,39 @@ def reference_key(data: str, arguments, seed: int) -> str:
     return f"{arguments.backbone} {arguments.weights} {'+'.join(map(str, arguments.epochs))} {seed} {fingerprint}"
 
 
-@command
-def main(argv=None) -> int | None:
+def summarise_runs(samples: dict[str, list[float]], right: dict[str, list[list[bool]]]) -> dict:
+    """The figures of all runs for the JSON line: seconds and, by test picture, what was right of each side's runs."""
+    pooled = {side: sum(lists, []) for side, lists in right.items()}
+    difference, low, high = compare_paired(pooled["ours_s"], pooled["keras_s"])
+    return {
+        "ours_s": statistics.mean(samples["ours_s"]),
+        "keras_s": statistics.mean(samples["keras_s"]),
+        "samples": samples,
+        "ratio": sum(samples["keras_s"]) / sum(samples["ours_s"]),
+        "ours_test_accuracy": sum(pooled["ours_s"]) / len(pooled["ours_s"]),
+        "keras_test_accuracy": sum(pooled["keras_s"]) / len(pooled["keras_s"]),
+        "difference": difference,
+        "difference_95": [round(low, 5), round(high, 5)],
+        "test_pictures": len(pooled["ours_s"]),
+    }
+
+
+def print_summary(result: dict) -> None:
+    """What :func:`summarise_runs` found, for people."""
+    samples = result["samples"]
+    for side, label in (("keras_s", "plain"), ("ours_s", "ours")):
+        low, high, median = min(samples[side]), max(samples[side]), statistics.median(samples[side])
+        print(f"{label:<5} median {median:.1f} s, mean {result[side]:.1f} s (range {low:.1f} to {high:.1f})")
+    ratios = [plain / ours for plain, ours in zip(samples["keras_s"], samples["ours_s"])]
+    print(f"ratios {', '.join(f'{ratio:.2f}' for ratio in ratios)} (range {min(ratios):.2f} to {max(ratios):.2f})")
+    low, high = result["difference_95"]
+    print(
+        f"accuracy on {result['test_pictures']} test pictures: ours - plain {result['difference']:+.4f}, "
+        f"95% from {low:+.4f} to {high:+.4f}"
+    )
+
+
+def _parse(argv):
     parser = create_parser("Seconds to a trained network and its accuracy: ours against plain Keras.", EXAMPLES)
     parser.add_argument("--data", nargs="+", default=["data"], help="data folders, one run or more for each")
     parser.add_argument("--backbone", default="efficientnet_lite0", help="as of src.transfer_model")
@@ -118,7 +149,12 @@ def main(argv=None) -> int | None:
     parser.add_argument("--skip-reference", action="store_true", help="take the plain side's stored runs")
     parser.add_argument("--store", default="models/.two_phase_reference.json", help="where they are stored")
     parser.add_argument("--ours", nargs=argparse.REMAINDER, default=[], help="last: more options of src.transfer_model")
-    arguments = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+@command
+def main(argv=None) -> int | None:
+    arguments = _parse(argv)
     quiet_tensorflow()
     store = read_json(arguments.store) if Path(arguments.store).exists() else {}
     runs = [(data, seed) for data in arguments.data for seed in arguments.seeds]
@@ -158,28 +194,11 @@ def main(argv=None) -> int | None:
                 f"{data}, seed {seed}, {label:<5} {samples[side][-1]:8.1f} s, test accuracy {accuracy:.4f}", flush=True
             )
     print()
-    pooled = {side: sum(lists, []) for side, lists in right.items()}
-    accuracies = {side: sum(values) / len(values) for side, values in pooled.items()}
-    ratios = [plain / ours for plain, ours in zip(samples["keras_s"], samples["ours_s"])]
-    mean, low, high = compare_paired(pooled["ours_s"], pooled["keras_s"])
-    for side, label in (("keras_s", "plain"), ("ours_s", "ours")):
-        values = samples[side]
-        middle, mean = statistics.median(values), statistics.mean(values)
-        print(f"{label:<5} median {middle:.1f} s, mean {mean:.1f} s (range {min(values):.1f} to {max(values):.1f})")
-    print(f"ratios {', '.join(f'{ratio:.2f}' for ratio in ratios)} (range {min(ratios):.2f} to {max(ratios):.2f})")
-    tested = len(pooled["ours_s"])
-    print(f"accuracy on {tested} test pictures: ours - plain {mean:+.4f}, 95% from {low:+.4f} to {high:+.4f}")
+    result = summarise_runs(samples, right)
+    print_summary(result)
     print_json_line(
         {
-            "ours_s": statistics.mean(samples["ours_s"]),
-            "keras_s": statistics.mean(samples["keras_s"]),
-            "samples": samples,
-            "ratio": sum(samples["keras_s"]) / sum(samples["ours_s"]),
-            "ours_test_accuracy": accuracies["ours_s"],
-            "keras_test_accuracy": accuracies["keras_s"],
-            "difference": mean,
-            "difference_95": [round(low, 5), round(high, 5)],
-            "test_pictures": tested,
+            **result,
             "mode": arguments.mode,
             "reference": "stored" if arguments.skip_reference else "measured in turn",
         }

@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks import bench_loader
 from benchmarks.bench_explainers import compare_maps, explain_by_tutorial, measure_memory, summarise_rates
 from benchmarks.bench_growth import fit_slope, make_pictures, run_measured, summarise
 from benchmarks.bench_start import list_commands
-from benchmarks.bench_two_phase import compare_paired
+from benchmarks.bench_two_phase import compare_paired, print_summary, summarise_runs
 from benchmarks.report import print_json_line, print_medians, run_in_turn
 from src.errors import UserError
 from src.explainers.cam import ClassActivationMap, gradcam_weights
@@ -29,6 +30,30 @@ def test_a_paired_difference_and_its_interval():
     # the same shares right, but on other pictures: no difference, and a wide interval
     mean, low, high = compare_paired([True, False] * 10, [False, True] * 10)
     assert mean == 0 and high == -low == pytest.approx(1.96 * math.sqrt(20 / 19 / 20))
+
+
+def test_runs_are_pooled_and_their_difference_is_that_of_accuracies(capsys):
+    right = {"ours_s": [[True] * 5, [True] * 4 + [False]], "keras_s": [[True] * 5, [True, True] + [False] * 3]}
+    result = summarise_runs({"ours_s": [50.0, 70.0], "keras_s": [800.0, 1000.0]}, right)
+    assert (result["ours_s"], result["keras_s"], result["ratio"], result["test_pictures"]) == (60, 900, 15, 10)
+    assert (result["ours_test_accuracy"], result["keras_test_accuracy"]) == (0.9, 0.7)
+    half = 1.96 * math.sqrt((2 * 0.8**2 + 8 * 0.2**2) / 9 / 10)
+    assert result["difference"] == pytest.approx(0.2)
+    assert result["difference_95"] == pytest.approx([0.2 - half, 0.2 + half], abs=1e-5)
+    print_summary(result)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "ours  median 60.0 s, mean 60.0 s (range 50.0 to 70.0)"
+    assert lines[2] == "ratios 16.00, 14.29 (range 14.29 to 16.00)"
+    assert lines[3].startswith("accuracy on 10 test pictures: ours - plain +0.2000, 95% from -0.0613 to +0.4613")
+
+
+def test_the_loaders_ratios_are_to_one_worker_of_the_stock_loader():
+    rates = {"Keras, bilinear, 1 worker": 50.0, "Keras, bilinear, 4 workers": 80.0, "Keras, nearest, 1 worker": 60.0}
+    rates |= {"ours, bilinear, first epoch": 500.0, "ours, bilinear, later epochs": 1500.0}
+    rates |= {"ours, nearest, first epoch": 540.0, "ours, nearest, later epochs": 1200.0}
+    facts = bench_loader.summarise_rates(rates)
+    assert (facts["ratio_first_epoch"], facts["ratio_later_epochs"], facts["keras_best_images_s"]) == (10, 30, 80)
+    assert (facts["ratio_first_epoch_nearest"], facts["ratio_later_epochs_nearest"]) == (9, 20)
 
 
 def test_sides_are_measured_in_turn_and_all_samples_are_printed(capsys):
