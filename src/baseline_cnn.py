@@ -59,7 +59,7 @@ def train_baseline(settings: BaselineSettings) -> tuple[Path, dict]:
     import keras
 
     from src.bundle import data_facts, save_bundle
-    from src.data_loader import get_data_generator, surface_errors
+    from src.data_loader import get_data_generators, surface_errors
     from src.networks.baseline import BASELINE_TARGET_LAYER
     from src.networks.heads import logits_model
     from src.training.fit import TrainingHistory, balanced_class_weights, fit_phase
@@ -67,9 +67,9 @@ def train_baseline(settings: BaselineSettings) -> tuple[Path, dict]:
     facts = data_facts(settings.data, counts)
     keras.utils.set_random_seed(settings.seed)
     size = (settings.image_size, settings.image_size)
-    common = {"img_size": size, "batch_size": settings.batch_size, "seed": settings.seed}
-    train = get_data_generator(settings.data, "train", augment=settings.augment, **common)
-    val = get_data_generator(settings.data, "val", **common)
+    train, val, _ = get_data_generators(
+        settings.data, size, settings.batch_size, augment=settings.augment, seed=settings.seed
+    )
     model = build_baseline_model(len(class_names), size)
     logits = logits_model(model)
     history = TrainingHistory(logits)

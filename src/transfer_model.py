@@ -39,6 +39,11 @@ class TransferSettings:
     augment: bool = option(True, "rotate, shift, zoom and flip the training pictures")
     seed: int = option(42, "seed of weights, order and augmentation", type=seed_int)
 
+    @property
+    def from_scratch(self) -> bool:
+        """Whether all layers train in both phases, since none has learnt anything."""
+        return self.weights == "none" and self.unfreeze == "all"
+
 
 def build_transfer_model(
     class_count: int, backbone: str = "resnet50", image_size: int = 224, weights: str = "imagenet"
@@ -66,7 +71,7 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
     check_output(settings.models_dir, settings.name)
     quiet_tensorflow()
     from src.bundle import data_facts, save_bundle
-    from src.data_loader import get_data_generator, surface_errors
+    from src.data_loader import get_data_generators, surface_errors
     from src.explainers.graph import find_target_layer
     from src.networks.heads import logits_model
     from src.networks.registry import build_chosen_model
@@ -79,21 +84,20 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
         settings.backbone, len(class_names), settings.image_size, settings.weights, seed=settings.seed
     )
     first_trainable = backbone.block_start(base, settings.unfreeze or backbone.unfreeze_from)
-    from_scratch = settings.weights == "none" and settings.unfreeze == "all"
-    if settings.weights == "none" and not from_scratch:
+    if settings.weights == "none" and not settings.from_scratch:
         say(
             "The backbone's weights are random, so that what is frozen hands on random features: good for measuring "
             "time. To train it whole from scratch, add --unfreeze all."
         )
     size = model.input_shape[1:3]
-    common = {
-        "img_size": size,
-        "batch_size": settings.batch_size,
-        "seed": settings.seed,
-        "interpolation": backbone.interpolation,
-    }
-    train = get_data_generator(settings.data, "train", augment=settings.augment, **common)
-    val = get_data_generator(settings.data, "val", **common)
+    train, val, _ = get_data_generators(
+        settings.data,
+        size,
+        settings.batch_size,
+        augment=settings.augment,
+        seed=settings.seed,
+        interpolation=backbone.interpolation,
+    )
     with surface_errors(train, val):
         history = train_two_phase(
             logits_model(model),
@@ -102,7 +106,7 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
             val,
             schedule,
             first_trainable=first_trainable,
-            from_scratch=from_scratch,
+            from_scratch=settings.from_scratch,
             seed=settings.seed,
             class_weight=balanced_class_weights(train.classes, len(class_names)),
             features_dir=Path(settings.models_dir, FEATURES_DIR),

@@ -79,15 +79,13 @@ def train_two_phase(
             stored = _store_features(logits, cuts, train, val, settings, seed, root, open_stores)
             phases |= stored
             history.views |= dict.fromkeys(stored, settings.views)
-        fit_phase(
-            *phases[1],
-            history,
-            phase=1,
-            epochs=settings.phase1_epochs,
-            learning_rate=settings.phase1_rate,
-            patience=settings.patience_of(1),
-            class_weight=class_weight,
-        )
+
+        def fit(phase: int, epochs: int, rate: float) -> None:
+            patience = settings.patience_of(phase)
+            options = {"learning_rate": rate, "patience": patience, "class_weight": class_weight}
+            fit_phase(*phases[phase], history, phase=phase, epochs=epochs, **options)
+
+        fit(1, settings.phase1_epochs, settings.phase1_rate)
         if 2 in settings.phases:
             if history.best_row:
                 history.restore_best()  # the patience of phase 1 has gone past its best
@@ -97,15 +95,7 @@ def train_two_phase(
                     f"Phase 2 trains {count:,} parameters of the backbone, from {name} on (BatchNormalization is "
                     "frozen)."
                 )
-            fit_phase(
-                *phases[2],
-                history,
-                phase=2,
-                epochs=settings.phase2_epochs,
-                learning_rate=settings.phase2_rate,
-                patience=settings.patience_of(2),
-                class_weight=class_weight,
-            )
+            fit(2, settings.phase2_epochs, settings.phase2_rate)
         history.restore_best()
         phases.clear()  # on some systems files cannot be removed while they are mapped
     for layer in base.layers:  # the bundle is an ordinary network; what was frozen is a matter of this training
