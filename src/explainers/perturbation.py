@@ -1,7 +1,7 @@
 """Explanations by taking parts of the picture away and looking at the score: no gradient, nothing of the inside.
 
-Removed pixels are replaced (``removal``: see :func:`src.explainers.baselines.removed_picture`), so that every score is of
-a picture which the network was not trained on. Maps are (N, H, W), signed, in units of the target.
+Removed pixels are replaced (``removal``: see :func:`src.explainers.baselines.removed_picture`), so that every score is
+of a picture which the network was not trained on. Maps are (N, H, W), signed, in units of the target.
 """
 
 from collections.abc import Iterator
