@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # A file's tests stay in one process, which keeps what its fixtures made; each process takes some 2 GB of memory.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-quick test-slow lint install clean
+.PHONY: demo test test-quick test-slow test-parity lint install clean
 
 install: $(READY)
 
@@ -35,17 +35,26 @@ demo: $(READY)
 	@echo "(how well), gradcam/imagenet/pictures.png (real photographs, 1,000 classes), models/ (the networks)."
 
 test: $(READY)
-	$(RUN) -m pytest -q -m "not slow" $(PARALLEL)
+	$(RUN) -m pytest -q -m "not slow and not parity" $(PARALLEL)
 
 test-quick: $(READY)
-	$(RUN) -m pytest -q -m "not slow and not commands and not large" $(PARALLEL)
+	$(RUN) -m pytest -q -m "not slow and not parity and not commands and not large" $(PARALLEL)
 
 test-slow: $(READY)
 	$(RUN) -m pytest -q -m slow
+
+# Other public implementations, in an environment of their own: 1.7 GB more, most of it PyTorch.
+test-parity: .venv-parity/.ready
+	.venv-parity/bin/python -m pytest -q -s -m parity
+
+.venv-parity/.ready: requirements.txt requirements-dev.txt requirements-parity.txt
+	$(PYTHON) -m venv .venv-parity
+	.venv-parity/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-parity.txt
+	touch $@
 
 lint: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-parity .pytest_cache .ruff_cache
