@@ -141,7 +141,8 @@ class EigenCAM(LayerExplainer):
 def first_component(activations: tf.Tensor) -> tf.Tensor:
     """ReLU(O V_1) (N, h, w) of activations (N, h, w, K), with the sign for which its sum before ReLU is positive."""
     shape = tf.shape(activations)
-    matrix = tf.reshape(activations, (shape[0], shape[1] * shape[2], shape[3]))
+    finite = tf.where(tf.math.is_finite(activations), activations, 0.0)  # NaN is refused later, by a sentence
+    matrix = tf.reshape(finite, (shape[0], shape[1] * shape[2], shape[3]))
     # O V_1 = sigma_1 U_1, and U_1, sigma_1^2 are of the smaller O O^T; scaled first, for its squares lose digits.
     scale = tf.reduce_max(tf.abs(matrix), axis=(1, 2), keepdims=True)
     scaled = tf.math.divide_no_nan(matrix, scale)

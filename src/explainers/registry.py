@@ -13,6 +13,7 @@ from src.explainers.channel_cam import AblationCAM, ScoreCAM
 from src.explainers.explained_model import ExplainedModel
 from src.explainers.gradients import GradientTimesInput, GuidedGradCAM, IntegratedGradients, Saliency, SmoothGrad
 from src.explainers.perturbation import RISE, Occlusion
+from src.explainers.surrogate import LIME, KernelSHAP
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ EXPLAINERS: dict[str, Method] = {
     "guided_gradcam": Method("Guided Grad-CAM", GuidedGradCAM, by_layer=True),
     "occlusion": Method("Occlusion", Occlusion),
     "rise": Method("RISE", RISE),
+    "lime": Method("LIME", LIME),
+    "kernel_shap": Method("Kernel SHAP", KernelSHAP),
 }
 
 

@@ -6,7 +6,6 @@ import pytest
 from keras import layers
 
 from src.errors import UserError
-from src.explainers.baselines import removed_picture
 from src.explainers.channel_cam import AblationCAM, ScoreCAM, blend, softmax
 from tests.explainers.networks import HAND_INPUT, hand_weighted, random_inputs, random_network, residual_network
 
@@ -67,16 +66,6 @@ def test_blend_and_softmax():
     np.testing.assert_allclose(blend(picture, removed, masks)[0, 0, :, 0], [2, 4, 8, 10])
     np.testing.assert_allclose(blend(picture, removed, masks)[1], 6)
     np.testing.assert_allclose(softmax(np.array([1e4, 1e4 + np.log(3)])), [0.25, 0.75], rtol=1e-6)
-
-
-def test_removed_pictures():
-    picture = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
-    np.testing.assert_allclose(removed_picture(picture), np.broadcast_to([10.5, 11.5, 12.5], (2, 4, 3)))
-    np.testing.assert_allclose(removed_picture(picture, "black", [1, 2, 3]), np.broadcast_to([1, 2, 3], (2, 4, 3)))
-    step = np.repeat((np.arange(40) >= 20).astype(np.float32)[None, :, None], 40, axis=0)
-    blurred = removed_picture(step, "blur")
-    assert blurred.shape == step.shape and 0.5 < blurred[20, 20, 0] < 0.6  # sigma 4: nearly even at the step
-    np.testing.assert_allclose(blurred[:, 2].mean(), 0, atol=0.01)
 
 
 def test_ablation_cam_by_hand():

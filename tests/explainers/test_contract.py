@@ -23,6 +23,14 @@ SMALL = {
     "lime": {"samples": 40, "segments": 6},
     "kernel_shap": {"samples": 40, "segments": 6},
 }
+# What finds an object of 6 pixels among 26.
+FINER = {
+    "occlusion": {"window": 0.25},
+    "rise": {"samples": 300, "cells": 6},
+    "lime": {"samples": 200, "segments": 30},
+    "kernel_shap": {"samples": 200, "segments": 30},
+}
+FEW = {"samples": 40, "segments": 30}  # fewer samples than there are coalitions
 # Of each method: options, and others with which the map must be another.
 PARAMETERS = [
     ("gradcam", {}, {"target_layer": "conv1"}),
@@ -41,6 +49,13 @@ PARAMETERS = [
     ("rise", SMALL["rise"], SMALL["rise"] | {"kept": 0.3}),
     ("rise", SMALL["rise"], SMALL["rise"] | {"seed": 1}),
     ("rise", SMALL["rise"], SMALL["rise"] | {"removal": "blur"}),
+    *(
+        (method, FEW, FEW | other)
+        for method in ("lime", "kernel_shap")
+        for other in ({"samples": 30}, {"segments": 15}, {"seed": 1}, {"removal": "black"})
+    ),
+    ("lime", FEW, FEW | {"kernel_width": 0.5}),
+    ("lime", FEW, FEW | {"ridge": 0.0}),
 ]
 
 
@@ -97,27 +112,16 @@ class TestContract:
 
     def test_the_object_moves_and_the_map_with_it(self, method):
         """A bright square on even ground, in a network without borders that matter: 8 pixels down, 8 to the right."""
-        explainer = build(method, _spot_finder(), **{"rise": {"samples": 300, "cells": 6}}.get(method, {}))
+        explainer = build(method, _spot_finder(), **FINER.get(method, {}))
         peaks = []
         for row, column in ((6, 6), (14, 14)):
             picture = np.full((1, 26, 26, 3), 40, np.float32)
             picture[0, row : row + 6, column : column + 6] = 220
             heatmap = explainer.explain(picture, 1).heatmaps[0]
             scale = 26 / heatmap.shape[0]
-            peaks.append([(place + 0.5) * scale for place in peak_position(np.abs(heatmap))])
+            peaks.append([(place + 0.5) * scale for place in peak_position(heatmap)])
         moved = np.subtract(peaks[1], peaks[0])
         assert np.all(np.abs(moved - 8) <= 4), (peaks, moved)
-
-    def test_every_form_of_classifier(self, method):
-        """A sigmoid unit, bare logits, nested backbones, a Sequential, mixed precision."""
-        inputs = random_inputs(2)
-        networks = [random_network("sigmoid unit"), random_network("bare logits")]
-        networks += [nested_network(kind) for kind in ("functional", "Sequential", "nested twice")]
-        for model in [*networks, _mixed_precision()]:
-            explained = build(method, model).explain(inputs)
-            assert np.isfinite(explained.heatmaps).all() and len(explained) == 2
-            classes = [build(method, model).explain(inputs, index).heatmaps for index in (0, 1)]
-            assert max(np.abs(heatmaps).max() for heatmaps in classes) > 0, model.name
 
     def test_errors_are_sentences_and_leave_the_model(self, method):
         model = random_network()
@@ -139,6 +143,29 @@ def test_every_parameter_changes_the_answer(method, options, others, shared):
     inputs = random_inputs(1)
     one, other = (create_explainer(method, shared, **kinds).explain(inputs, 0).heatmaps for kinds in (options, others))
     assert one.shape != other.shape or not np.allclose(one, other, rtol=1e-4, atol=0)
+
+
+FORMS = {
+    "sigmoid unit": lambda: random_network("sigmoid unit"),
+    "bare logits": lambda: random_network("bare logits"),
+    "nested": lambda: nested_network("functional"),
+    "Sequential": lambda: nested_network("Sequential"),
+    "nested twice": lambda: nested_network("nested twice"),
+    "mixed precision": lambda: _mixed_precision(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_method_explains_every_form_of_classifier(form):
+    model, inputs = FORMS[form](), random_inputs(2)
+    before, explained = snapshot(model), ExplainedModel(model)
+    answers = model.predict(inputs, verbose=0)
+    for method in EXPLAINERS:
+        explainer = build(method, explained)
+        maps = np.concatenate([explainer.explain(inputs, index).heatmaps for index in (0, 1)])
+        assert np.isfinite(maps).all() and np.abs(maps).max() > 0, method
+        np.testing.assert_allclose(explainer.explain(inputs).probabilities[:, -1], answers[:, -1], atol=2e-3)
+    assert_unchanged(model, before)
 
 
 @pytest.mark.large
