@@ -30,29 +30,43 @@ def wilson_interval(right: int, n: int, z: float = 1.959963984540054) -> tuple[f
     return max(0.0, center - half), min(1.0, center + half)
 
 
+def share_interval(hits: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """Wilson's interval of the share of hits, which is not of width 0 where all of a few pictures are hits.
+
+    Args:
+        hits: (n,) of 0 and 1, or bool; NaN stands for "not defined" and is left out of ``n``.
+        confidence: 0..1, exclusive.
+
+    Raises:
+        ValueError: a value is neither 0 nor 1.
+    """
+    kept = _shares(hits)
+    kept = kept[~np.isnan(kept)]
+    if not len(kept):
+        return Interval(math.nan, math.nan, math.nan, 0)
+    return Interval(float(kept.mean()), *wilson_interval(int(kept.sum()), len(kept), _quantile(confidence)), len(kept))
+
+
 def bootstrap_interval(
     values: Sequence[float], *, confidence: float = 0.95, draws: int = 2000, seed: int = 0
 ) -> Interval:
-    """The percentile bootstrap interval of a mean (Efron 1979); Wilson's for values that are all 0 or 1.
+    """The percentile bootstrap interval of a mean (Efron 1979).
 
-    Drawn again, equal values stay equal: a hit in 20 of 20 pictures would be certain. So shares get Wilson's interval.
-    Other equal values still get an interval of width 0, and those of few pictures one that is too narrow.
+    Drawn again, equal values stay equal, so that their interval has width 0, and that of a few pictures is too narrow.
+    For hits and misses take ``share_interval``.
 
     Args:
         values: (n,) one for each picture; NaN stands for "not defined" and is left out of ``n``.
         confidence: 0..1, exclusive.
         draws: how often the values are drawn with replacement.
+        seed: of the draws.
 
     Returns:
-        The mean, its interval and the number of values behind it; all NaN without a value, the bounds NaN with one
-        value that is neither 0 nor 1.
+        The mean, its interval and the number of values behind it; NaN for the bounds where there are fewer than two,
+        and for the mean where there is none.
     """
     kept = np.asarray(values, np.float64).ravel()
-    kept = kept[~np.isnan(kept)]
-    if len(kept) and np.isin(kept, (0, 1)).all():
-        bounds = wilson_interval(int(kept.sum()), len(kept), _quantile(confidence))
-        return Interval(float(kept.mean()), *bounds, len(kept))
-    return _bootstrap(kept, confidence, draws, seed)
+    return _bootstrap(kept[~np.isnan(kept)], confidence, draws, seed)
 
 
 def paired_interval(
@@ -63,28 +77,56 @@ def paired_interval(
     draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """The interval of the mean difference ``values`` - ``control_values``, both of the same pictures in one order.
+    """The bootstrap interval of the mean difference ``values`` - ``control_values``, both of the same pictures.
 
-    A method beats its control with the asked confidence where ``low`` is above 0 (below: where ``high`` is under 0).
-    Where one compares many methods, some will by chance; the interval knows of one comparison.
-
-    Values that are all 0 or 1 get Newcombe's interval for paired shares (Statistics in Medicine 1998, 17:2635, method
-    10), which is not of width 0 where both are always equal; others the percentile bootstrap over the pictures.
+    A method has the larger mean than its control, with the asked confidence, where ``low`` is above 0, and the smaller
+    one where ``high`` is below. That holds for one comparison: of twenty methods no better, one would pass by chance.
 
     Args:
-        values, control_values: (n,); a picture where either is NaN is left out of ``n``.
+        values, control_values: (n,) in one order; a picture where either is NaN is left out of ``n``.
+        confidence, draws, seed: as for ``bootstrap_interval``, whose docstring holds for the differences.
 
     Raises:
         ValueError: the lengths differ.
     """
-    first, second = (np.asarray(column, np.float64).ravel() for column in (values, control_values))
-    if len(first) != len(second):
-        raise ValueError(f"expected as many control values as values. Received: {len(second)}, {len(first)}")
-    kept = ~np.isnan(first - second)
-    first, second = first[kept], second[kept]
-    if len(first) and np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all():
-        return _newcombe(first > 0, second > 0, _quantile(confidence))
+    first, second = _pairs(np.asarray(values, np.float64), np.asarray(control_values, np.float64))
     return _bootstrap(first - second, confidence, draws, seed)
+
+
+def paired_share_interval(
+    hits: Sequence[float], control_hits: Sequence[float], *, confidence: float = 0.95
+) -> Interval:
+    """The interval of the difference of two shares of hits among the same pictures.
+
+    Newcombe's (Statistics in Medicine 1998, 17:2635, method 10), which is not of width 0 where both always agree.
+
+    Args:
+        hits, control_hits: (n,) of 0 and 1, or bool; a picture where either is NaN is left out of ``n``.
+        confidence: 0..1, exclusive.
+
+    Raises:
+        ValueError: the lengths differ, or a value is neither 0 nor 1.
+    """
+    first, second = _pairs(_shares(hits), _shares(control_hits))
+    if not len(first):
+        return Interval(math.nan, math.nan, math.nan, 0)
+    return _newcombe(first > 0, second > 0, _quantile(confidence))
+
+
+def _shares(hits: Sequence[float]) -> np.ndarray:
+    values = np.asarray(hits, np.float64).ravel()
+    strange = values[~np.isin(values, (0, 1)) & ~np.isnan(values)]
+    if len(strange):
+        raise ValueError(f"hits are 0 or 1. Received: {strange[0]}")
+    return values
+
+
+def _pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both without the pictures where either is NaN."""
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(f"expected as many control values as values. Received: {second.shape}, {first.shape}")
+    kept = ~np.isnan(first - second)
+    return first[kept], second[kept]
 
 
 def _quantile(confidence: float) -> float:

@@ -3,7 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from src.intervals import Interval, bootstrap_interval, paired_interval, wilson_interval
+from src.intervals import (
+    Interval,
+    bootstrap_interval,
+    paired_interval,
+    paired_share_interval,
+    share_interval,
+    wilson_interval,
+)
 
 
 def _table(both, first_only, second_only, neither):
@@ -42,12 +49,15 @@ def test_bootstrap_is_a_function_of_its_seed():
 
 
 def test_shares_get_wilsons_interval():
-    values = [1] * 81 + [0] * 182 + [np.nan] * 5
-    interval = bootstrap_interval(values)
+    interval = share_interval([1] * 81 + [0] * 182 + [np.nan] * 5)
     assert (interval.low, interval.high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     assert interval.mean == pytest.approx(81 / 263) and interval.n == 263
-    assert bootstrap_interval(np.zeros(20)).high == pytest.approx(0.1611, abs=1e-4)
-    assert bootstrap_interval(np.ones(9, bool), confidence=0.5).low > bootstrap_interval(np.ones(9, bool)).low
+    assert share_interval(np.zeros(20, bool)).high == pytest.approx(0.1611, abs=1e-4)
+    assert share_interval(np.zeros(20), confidence=0.5).high == pytest.approx(0.6745**2 / (20 + 0.6745**2), abs=1e-4)
+
+
+def test_equal_values_that_are_no_hits_leave_the_bootstrap_without_width():
+    assert bootstrap_interval(np.zeros(20)) == Interval(0.0, 0.0, 0.0, 20)
 
 
 def test_values_that_are_not_defined_are_left_out():
@@ -60,6 +70,8 @@ def test_too_few_values_have_no_bounds():
     nothing, one = bootstrap_interval([np.nan]), bootstrap_interval([0.3])
     assert nothing.n == 0 and math.isnan(nothing.mean) and math.isnan(nothing.low)
     assert (one.mean, one.n) == (0.3, 1) and math.isnan(one.low) and math.isnan(one.high)
+    for interval in (share_interval([]), paired_share_interval([1], [np.nan]), paired_interval([], [])):
+        assert interval.n == 0 and math.isnan(interval.mean) and math.isnan(interval.high)
 
 
 def test_paired_differences_do_not_see_what_pictures_share():
@@ -85,19 +97,27 @@ def test_paired_shares_get_newcombes_interval():
         ((14, 5, 0, 22), 5 / 41, 0.0115, 0.2265),
         ((1, 1, 7, 12), -6 / 21, -0.5069, -0.0256),
     ):
-        interval = paired_interval(*_table(*table))
+        interval = paired_share_interval(*_table(*table))
         assert interval.mean == pytest.approx(mean) and interval.n == sum(table)
         assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-4)
-    assert paired_interval(*_table(36, 12, 2, 0), confidence=0.8).low > 0.0569 + 0.01
+    assert paired_share_interval(*_table(36, 12, 2, 0), confidence=0.8).low > 0.0569 + 0.01
 
 
 def test_paired_shares_that_are_always_equal_are_not_certain():
-    same = paired_interval(*_table(10, 0, 0, 10))
+    same = paired_share_interval(*_table(10, 0, 0, 10))
     assert same.mean == 0 and same.low == pytest.approx(-same.high) and 0.05 < same.high < 0.2
-    all_right = paired_interval([1] * 20, [1] * 20)
+    all_right = paired_share_interval([1] * 20, [1] * 20)
     assert all_right.high == pytest.approx(0.1611, abs=1e-4)  # no correlation is known: 1 - Wilson's bound of 20 in 20
 
 
 def test_pairs_must_be_of_the_same_pictures():
-    with pytest.raises(ValueError, match="Received: 2, 3"):
-        paired_interval([1, 2, 3], [1, 2])
+    for measure in (paired_interval, paired_share_interval):
+        with pytest.raises(ValueError, match=r"Received: \(2,\), \(3,\)"):
+            measure([1, 0, 1], [1, 0])
+
+
+def test_hits_are_zero_or_one():
+    with pytest.raises(ValueError, match="Received: 0.5"):
+        share_interval([1, 0.5])
+    with pytest.raises(ValueError, match="Received: 2.0"):
+        paired_share_interval([1, 0], [2, 0])
