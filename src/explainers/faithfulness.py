@@ -1,10 +1,15 @@
-"""Does a map point at the object? Measures against masks, in pure NumPy, and a control that knows no picture.
+"""Does a map point at the object? Measures against masks, in pure NumPy, and controls that know no picture.
+
+They say nothing of why the network answered: one that looks at the background is explained rightly by a map that misses
+the object. What the network itself makes of a map stands in ``removal`` and ``sanity``.
 
 Zhang et al. 2016 ("Top-down neural attention by excitation backprop") count a hit within 15 pixels of the object; here
 there is no tolerance. A map without positive values points nowhere: it is a miss, with no energy on the object.
 """
 
 import numpy as np
+
+from src.settings import random_generator
 
 
 def peak_position(heatmap: np.ndarray) -> tuple[int, int] | None:
@@ -43,6 +48,14 @@ def center_blob(size: tuple[int, int]) -> np.ndarray:
     """
     rows, columns = ((np.arange(side) - (side - 1) / 2) / (side / 4) for side in size)
     return np.exp(-0.5 * (rows[:, None] ** 2 + columns[None, :] ** 2)).astype(np.float32)
+
+
+def random_map(*, cells: int = 7, seed: int = 0) -> np.ndarray:
+    """The other control: uniform random cells, float32 (``cells``, ``cells``) in 0..1, enlarged as any map is.
+
+    Take as many cells as the judged maps have: how coarse a map is changes every measure that removes pixels.
+    """
+    return random_generator(seed, 3).random((cells, cells), dtype=np.float32)
 
 
 def describe_strength(heatmaps: np.ndarray) -> dict[str, float]:

@@ -7,6 +7,7 @@ from src.explainers.faithfulness import (
     energy_on_object,
     peak_on_object,
     peak_position,
+    random_map,
 )
 
 MASK = np.array([[0, 0, 0], [0, 1, 1], [0, 0, 0]], bool)
@@ -50,6 +51,16 @@ def test_blob_is_centred_and_a_quarter_wide():
     assert peak_position(blob) == (4, 6) and blob[4, 6] == 1.0
     np.testing.assert_allclose(blob, blob[::-1, ::-1], rtol=1e-6)
     assert blob[0, 6] == pytest.approx(np.exp(-0.5 * (4 / (9 / 4)) ** 2))
+
+
+def test_random_map_is_uniform_and_a_function_of_its_seed():
+    drawn = random_map(cells=100, seed=3)
+    assert drawn.shape == (100, 100) and drawn.dtype == np.float32
+    shares, _ = np.histogram(drawn, bins=4, range=(0, 1))
+    np.testing.assert_allclose(shares / 10_000, 0.25, atol=0.02)  # a standard error is 0.0043
+    np.testing.assert_array_equal(drawn, random_map(cells=100, seed=3))
+    assert (drawn != random_map(cells=100, seed=4)).mean() > 0.99
+    assert random_map().shape == (7, 7)
 
 
 def test_strength_in_figures():
