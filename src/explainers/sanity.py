@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.explainers.removal import correlate
+from src.explainers.faithfulness import correlate
 from src.settings import random_generator
 
 _SSIM_WINDOW = 7  # cells of a side, scikit-image's own; smaller where a map is

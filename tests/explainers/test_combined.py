@@ -5,9 +5,8 @@ import pytest
 
 from src.errors import UserError
 from src.explainers.combined import FlipSmoothed, LayersAveraged
-from src.explainers.controls import CONTROLS
+from src.explainers.controls import CONTROLS, center_blob
 from src.explainers.explained_model import ExplainedModel
-from src.explainers.faithfulness import center_blob
 from src.explainers.registry import create_explainer
 from tests.explainers.networks import random_inputs, random_network
 

@@ -7,7 +7,7 @@ from keras import layers
 
 from src.errors import UserError
 from src.explainers.explained_model import ExplainedModel
-from src.explainers.faithfulness import peak_position
+from src.explainers.localisation import peak_position
 from src.explainers.registry import EXPLAINERS, create_explainer
 from src.explainers.targets import class_contrast, class_logit
 from src.networks.baseline import build_baseline_model
