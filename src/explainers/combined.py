@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.drawing import enlarge_heatmap
 from src.errors import UserError
 from src.explainers.base import Explainer, Passes
 from src.explainers.cam import LayerExplainer
+from src.heatmap_drawing import enlarge_heatmap
 
 
 class FlipSmoothed(Explainer):

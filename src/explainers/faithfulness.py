@@ -5,15 +5,15 @@ learnt from. So compare methods under one measure, beside the controls of ``cont
 
 All take a ``Score``: inputs float32 (M, H, W, 3) as the network takes them -> (M,), the explained class's score of
 each. Which score is the caller's choice; the docstrings name the customary one. ``heatmap`` is (h, w), raw, of any
-size, and enlarged to the picture's by ``src.drawing.enlarge_heatmap``.
+size, and enlarged to the picture's by ``src.heatmap_drawing.enlarge_heatmap``.
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from src.drawing import enlarge_heatmap
 from src.explainers.imputation import TOLERANCE, add_noise, draw_noise, linear_imputation
+from src.heatmap_drawing import enlarge_heatmap
 from src.settings import random_generator
 
 Score = Callable[[np.ndarray], np.ndarray]
@@ -52,7 +52,7 @@ def deletion_curve(
         score: customarily the class's probability.
         picture: (H, W, 3) as the network takes it.
         heatmap: (h, w), raw.
-        baseline: (H, W, 3), what removed pixels are replaced by; customarily the mean colour, ``removed_picture(picture)``.
+        baseline: (H, W, 3), what removed pixels are replaced by; customarily its mean colour.
         steps: the curve's steps; all their pictures are scored in one call.
         seed: of the order among equal values.
 

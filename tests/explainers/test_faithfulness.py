@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from src.drawing import enlarge_heatmap
 from src.explainers.baselines import removed_picture
 from src.explainers.faithfulness import (
     area_under,
@@ -19,6 +18,7 @@ from src.explainers.faithfulness import (
     score_drops,
 )
 from src.explainers.imputation import noisy_linear_imputation
+from src.heatmap_drawing import enlarge_heatmap
 
 SIZE = (10, 20)
 
@@ -125,60 +125,6 @@ def test_area_of_straight_lines():
     assert area_under(np.array([1.0, 0.0])) == 0.5
     assert area_under(np.full(21, 0.3)) == pytest.approx(0.3)
     assert area_under(np.array([1.0, 0.0, 0.0, 0.0, 0.0])) == pytest.approx(0.125)
-
-
-@pytest.mark.parametrize("curve", [deletion_curve, insertion_curve])
-def test_ties_depend_on_the_seed_only_where_there_are_any(curve):
-    picture, weights = _case()
-    score, flat = Recorder(weights), np.ones((5, 5), np.float32)
-    strict = np.arange(200, dtype=np.float32).reshape(SIZE)
-
-    def first_steps(heatmap, seed):
-        return curve(score, picture, heatmap, baseline=np.zeros_like(picture), seed=seed)[1:-1]
-
-    assert (first_steps(flat, 0) != first_steps(flat, 1)).all()
-    np.testing.assert_array_equal(first_steps(strict, 0), first_steps(strict, 1))
-
-
-def test_the_true_map_deletes_better_than_its_reverse():
-    picture, weights = _case()
-    score, zero = Recorder(weights), np.zeros_like(picture)
-    truth = (picture * weights).sum(axis=2).astype(np.float32)
-    areas = {
-        sign: [
-            area_under(curve(score, picture, sign * truth, baseline=zero))
-            for curve in (deletion_curve, insertion_curve)
-        ]
-        for sign in (1, -1)
-    }
-    assert areas[1][0] < areas[-1][0] and areas[1][1] > areas[-1][1]
-    # Deleting in one order is inserting in the reverse order, read backwards.
-    assert areas[1][0] == pytest.approx(areas[-1][1])
-
-
-def test_area_of_straight_lines():
-    assert area_under(np.array([1.0, 0.0])) == 0.5
-    assert area_under(np.full(21, 0.3)) == pytest.approx(0.3)
-    assert area_under(np.array([1.0, 0.0, 0.0, 0.0, 0.0])) == pytest.approx(0.125)
-
-
-def test_baselines():
-    picture, _ = _case()
-    flat = removed_picture(picture)
-    assert flat.shape == picture.shape and flat.dtype == np.float32
-    np.testing.assert_allclose(flat[3, 4], picture.reshape(-1, 3).mean(axis=0), rtol=1e-5)
-    assert np.ptp(flat, axis=(0, 1)).max() == 0
-    spike = np.zeros((101, 101, 3), np.float32)
-    spike[50, 50] = 1
-    soft = blurred(spike, sigma_share=4 / 101)  # a Gaussian with a sigma of 4 pixels
-    assert soft[50, 50, 0] == pytest.approx(1 / (2 * np.pi * 16), rel=1e-2)
-    assert soft[50, 54, 1] / soft[50, 50, 1] == pytest.approx(np.exp(-0.5), rel=1e-3)
-    assert blurred(spike, sigma_share=0.1)[50, 50, 0] < soft[50, 50, 0]
-    # 5% of the longer side
-    wide = np.zeros((41, 201, 3), np.float32)
-    wide[:, 100] = 1
-    profile = blurred(wide)[20, :, 0]
-    assert profile[110] / profile[100] == pytest.approx(np.exp(-0.5 * (10 / 10.05) ** 2), rel=1e-3)
 
 
 @pytest.mark.parametrize("curve", [deletion_curve, insertion_curve])
