@@ -19,7 +19,6 @@ from src.settings import random_generator
 
 SHEET_PICTURES = 24
 FOCUS_CLASSES, FOCUS_PICTURES = 24, 200  # on the sheet of what classes look for: rows, and pictures in each mean
-TITLES = {"gradcam": "Grad-CAM"}
 
 
 def choose_samples(correct: np.ndarray, labels: np.ndarray, per_class: int, seed: int) -> list[int]:
@@ -47,7 +46,7 @@ class Gallery:
 
     Args:
         folder: gradcam/<model>.
-        method: the explainer's name, for titles.
+        method: the explainer's title.
         class_names: in the order of the model's outputs.
         colormap: a name that matplotlib knows, for unsigned maps.
         signed: whether negative values speak against the class; see src/heatmap_drawing.py.
@@ -73,7 +72,7 @@ class Gallery:
         runner_up: Explanation | None = None,
     ):
         self.folder, self.explained, self.class_names = Path(folder), explained, class_names
-        self.method, self.colormap, self.signed = TITLES.get(method, method), colormap, signed
+        self.method, self.colormap, self.signed = method, colormap, signed
         self.contours, self.clip, self.runner_up = contours, clip, runner_up
         if runner_up is not None:
             first, second = explained.explanation.class_index, runner_up.class_index
