@@ -45,7 +45,7 @@ class Task:
         class_index: the class to explain; None for each picture's predicted one.
         versus: the class that it is set against; None for none.
         arguments: of the command line.
-        work: about how many times the network will run.
+        pictures: how many there are about to be.
     """
 
     bundle: Bundle
@@ -53,7 +53,7 @@ class Task:
     class_index: int | None
     versus: int | None
     arguments: Namespace
-    work: int
+    pictures: int
 
     @classmethod
     def create(cls, bundle: Bundle, name: str, arguments: Namespace, pictures: int) -> "Task":
@@ -64,8 +64,7 @@ class Task:
         )
         if asked is not None and asked == versus:
             raise UserError(f"--class and --versus are both {bundle.class_names[asked]}; name two classes")
-        many = arguments.compare or arguments.method == "all" or EXPLAINERS[arguments.method].many_passes
-        return cls(bundle, name, asked, versus, arguments, pictures * 100 if many else pictures)
+        return cls(bundle, name, asked, versus, arguments, pictures)
 
     @property
     def folder(self) -> Path:
@@ -78,11 +77,16 @@ class Task:
         return ExplainedModel(
             self.bundle.model,
             target=class_logit if self.versus is None else class_contrast(self.versus),
-            engine=functools.partial(
-                make_engine, bundle=self.bundle, name=self.name, arguments=self.arguments, count=self.work
-            ),
+            engine=self._make_engine,
             black=self.black,
         )
+
+    def _make_engine(self, inputs, outputs: dict):
+        arguments, count = self.arguments, self.pictures
+        several = arguments.compare or arguments.method == "all"
+        if "probabilities" in outputs and (several or EXPLAINERS[arguments.method].many_passes):
+            count *= 100  # answers are asked for hundreds of times for each picture, activations once
+        return make_engine(inputs, outputs, bundle=self.bundle, name=self.name, arguments=arguments, count=count)
 
     @property
     def black(self) -> np.ndarray:
@@ -241,7 +245,9 @@ def open_gallery(task: Task, explainer: Explainer, explained: ExplainedPictures,
     """A gallery of these pictures, with the class that came next where that is wanted and cheap."""
     wanted, arguments, passes = task.arguments.runner_up, task.arguments, explainer.passes
     if wanted is None:
-        wanted = explainer.class_specific and passes.forward + passes.backward <= RUNNER_UP_PASSES
+        wanted = (
+            task.versus is None and explainer.class_specific and passes.forward + passes.backward <= RUNNER_UP_PASSES
+        )
     second = None
     if runner_up and wanted:
         second = explain_runner_up(explainer, task.bundle.read, explained, arguments.batch_size)
@@ -250,10 +256,11 @@ def open_gallery(task: Task, explainer: Explainer, explained: ExplainedPictures,
         task.folder,
         explained,
         task.bundle.class_names,
-        entry.title + (f" ({task.describe_target()})" if task.versus is not None else ""),
+        entry.title,
         arguments.colormap,
         signed=explainer.signed,
-        contours=arguments.contours,
+        contours=arguments.contours and not entry.scattered,
         clip=CLIP if entry.scattered else 0.0,
         runner_up=second,
+        versus=None if task.versus is None else task.bundle.class_names[task.versus],
     )

@@ -103,6 +103,8 @@ def _parse(argv: Sequence[str] | None):
     parser.add_argument("--seed", type=seed_int, default=42, help="chooses the pictures that are drawn")
     parser.add_argument("--json", action="store_true", help="print one JSON line; several models as {'models': {...}}")
     arguments = parser.parse_args(argv)
+    if arguments.versus and arguments.runner_up:
+        raise UserError("--versus sets one class against another, which leaves no runner-up; leave out --runner-up")
     if arguments.compare:
         for name, given in (("image", arguments.image), ("class", arguments.class_name), ("versus", arguments.versus)):
             if given:

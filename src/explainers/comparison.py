@@ -10,7 +10,7 @@ import numpy as np
 from src.explainers import faithfulness, sanity
 from src.explainers.base import Explainer, Explanation, Passes
 from src.explainers.baselines import removed_picture
-from src.explainers.controls import CONTROLS, random_map
+from src.explainers.controls import CenterBlob, RandomMap, random_map
 from src.explainers.explained_model import ExplainedModel
 from src.explainers.localisation import energy_on_object, peak_on_object
 from src.heatmap_drawing import enlarge_heatmap
@@ -196,8 +196,8 @@ class MethodComparison:
         """
         everything = {name: (*entry, False) for name, entry in build.items()}
         everything |= {
-            name: (title, lambda model, control=CONTROLS[name]: control(model, seed=self.settings.seed), True)
-            for name, title in (("random", "control: random map"), ("blob", "control: blob in the centre"))
+            "random": ("control: random map", lambda model: RandomMap(model, seed=self.settings.seed), True),
+            "blob": ("control: blob in the centre", CenterBlob, True),
         }
         results = {}
         with track(total=len(everything), what="Comparing", unit="methods") as progress:
@@ -218,7 +218,7 @@ class MethodComparison:
         seconds = (time.perf_counter() - begin) / len(self.inputs)
         result = MethodResult(title, is_control, explainer.signed, explainer.passes, explanation)
         result.values = {
-            **self._localise(explanation.heatmaps, random=isinstance(explainer, CONTROLS["random"])),
+            **self._localise(explanation.heatmaps, random=isinstance(explainer, RandomMap)),
             **self._remove(explanation.heatmaps),
             **self._check_sanity(explainer, make(self.randomised), explanation.heatmaps),
             "seconds_per_image": np.array([seconds]),

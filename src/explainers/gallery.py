@@ -53,6 +53,7 @@ class Gallery:
         contours: draw iso-lines too.
         clip: share of each map's values beyond its scale; see :func:`src.heatmap_drawing.scale_maximum`.
         runner_up: explanation of the same pictures, each for another class, drawn beside the first one.
+        versus: the class that the explained one is set against, where there is one.
 
     Raises:
         ValueError: a runner-up of other pictures, or of the same class.
@@ -70,10 +71,11 @@ class Gallery:
         contours: bool = False,
         clip: float = 0.0,
         runner_up: Explanation | None = None,
+        versus: str | None = None,
     ):
         self.folder, self.explained, self.class_names = Path(folder), explained, class_names
         self.method, self.colormap, self.signed = method, colormap, signed
-        self.contours, self.clip, self.runner_up = contours, clip, runner_up
+        self.contours, self.clip, self.runner_up, self.versus = contours, clip, runner_up, versus
         if runner_up is not None:
             first, second = explained.explanation.class_index, runner_up.class_index
             if len(first) != len(second) or np.any(first == second):
@@ -86,8 +88,11 @@ class Gallery:
         lines = [f"true: {self.class_names[label]}"] if label >= 0 else []
         # The confidence first: it must survive when a long name is cut.
         lines.append(f"predicted ({explanation.probabilities[index, predicted]:.1%}): {self.class_names[predicted]}")
-        if asked != predicted:
-            lines.append(f"explained ({explanation.probabilities[index, asked]:.1%}): {self.class_names[asked]}")
+        if asked != predicted or self.versus:
+            rather = f" rather than {self.versus}" if self.versus else ""
+            lines.append(
+                f"explained ({explanation.probabilities[index, asked]:.1%}): {self.class_names[asked]}{rather}"
+            )
         return lines
 
     def draw_samples(self, indices: Sequence[int]) -> None:
