@@ -215,6 +215,7 @@ class Gallery:
                 title=f"{self._heading()}: what classes look for",
                 colormap=self.colormap,
                 signed=self.signed,
+                clip=self.clip,
             )
         return path
 
