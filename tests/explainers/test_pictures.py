@@ -157,7 +157,7 @@ def test_a_runner_up_is_drawn_on_the_same_scale(explained, tmp_path):
 
 def test_sheets_show_their_options(explained, tmp_path):
     explained.explanation.heatmaps[0] -= 0.5
-    options = (explained, ["cat", "dog"], "gradcam")
+    options = (explained, ["cat", "dog"], "Grad-CAM")
     drawn = [
         read_image(Gallery(tmp_path / "out", *options, colormap, **style).draw_sheet([0, 1, 2]))
         for colormap, style in (
