@@ -56,7 +56,8 @@ def removed_picture(
         kind: "mean", the picture's mean colour everywhere: no edges, and as bright as the picture.
             "blur", the picture under a Gaussian of sigma = a tenth of its longer side: its coarse colours are left.
             "segment_mean", each segment's mean colour, the choice of the package lime: in a segment of one colour
-            nothing is removed, so it counts for nothing, and the segments' outlines are left.
+            nothing is removed, so it counts for nothing, and the outlines are left, which can be enough for the network
+            to know the class (docs/explainers.md).
             "black": evidence for classes that are dark.
         segments: as of :func:`segment_picture`; needed by "segment_mean" only.
         black: what black is in the input's own units, a number or (3,).
