@@ -282,8 +282,9 @@ def load_image(
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write RGB or gray uint8 as PNG or JPEG by the suffix, whole or not at all."""
-    encoded = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    """Write RGB, gray or (PNG only) RGBA uint8 as PNG or JPEG by the suffix, whole or not at all."""
+    to_bgr = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    encoded = cv2.cvtColor(image, to_bgr[image.shape[2]]) if image.ndim == 3 else image
     ok, buffer = cv2.imencode(Path(path).suffix, encoded)
     if not ok:
         raise UserError(f"{path}: OpenCV cannot write this kind of file; use .png or .jpg")

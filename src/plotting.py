@@ -1,12 +1,18 @@
 """Plots: training curves, confusion matrices, comparisons. Each function writes a PNG whole or not at all."""
 
+import math
+import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from src.drawing import BLUE, DPI, GRAY, GREEN, ORANGE, open_figure, shorten
+from src.drawing import BLUE, DPI, GRAY, GREEN, ORANGE, fit_lines, open_figure, shorten
 
 MAX_CELLS_WITH_TEXT = 150  # classes; beyond, a confusion matrix shows colours only
 
@@ -142,3 +148,202 @@ def plot_comparison(
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
+
+
+# ------------------------------------------------------------------------------------------ tables of comparison
+
+# Pixels of a table: the margin, the space around controls, a line of a header, the legend.
+_MARGIN, _BREAK, _TABLE_LINE, _LEGEND = 16, 26, 15, 78
+_MEAN_RANK = "mean rank"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of a table: its title, which way is better (None: neither), how its values are written."""
+
+    title: str
+    higher_is_better: bool | None = None
+    format: str = "{:.2f}"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A cell: the value with its interval, and whether it is better than those of all controls (None: not judged)."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    beats_controls: bool | None = None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row: a method or a control, with one score for each column; None where there is none."""
+
+    title: str
+    scores: Sequence[Score | None]
+    is_control: bool = False
+
+
+def rank_scores(rows: Sequence[Compared], columns: Sequence[Measure]) -> np.ndarray:
+    """Ranks within each column, float (rows, columns): 1 is the best, equal values share the mean of their ranks.
+
+    Values that do not beat the controls come after all others. NaN where there is no score, where the column has no
+    better way, and for controls, which are not ranked.
+    """
+    ranks = np.full((len(rows), len(columns)), np.nan)
+    for column, measure in enumerate(columns):
+        ranked = [row for row, compared in enumerate(rows) if not compared.is_control and _has(compared, column)]
+        if measure.higher_is_better is None or not ranked:
+            continue
+        sign = 1 if measure.higher_is_better else -1
+        scores = [rows[row].scores[column] for row in ranked]
+        keys = [(score.beats_controls is not False, sign * score.value) for score in scores]
+        ranks[ranked, column] = [sum(other > key for other in keys) + (keys.count(key) + 1) / 2 for key in keys]
+    return ranks
+
+
+def plot_comparison_table(
+    rows: Sequence[Compared],
+    columns: Sequence[Measure],
+    path: str | Path,
+    *,
+    title: str = "",
+    rank_by: str | None = None,
+) -> None:
+    """Methods by measures, every cell a value over its interval, shaded by its rank within the column.
+
+    Methods stand in the order of their mean rank over the columns in which they have one, which is a column of its own,
+    or of their rank in the column ``rank_by``; controls stand apart below. A value that does not beat the controls is
+    gray, struck through, not shaded, and ranked after those that do. A column that shall not count (time, say) is given
+    no better way.
+
+    Raises:
+        ValueError: no method, a row without exactly one score for each column, or a ``rank_by`` that ranks nothing.
+    """
+    if all(row.is_control for row in rows) or any(len(row.scores) != len(columns) for row in rows):
+        raise ValueError(f"expected at least one method, and {len(columns)} scores in each row")
+    ranks = rank_scores(rows, columns)
+    if rank_by is None:
+        counted = np.maximum((~np.isnan(ranks)).sum(axis=1), 1)
+        keys = np.where(np.isnan(ranks).all(axis=1), np.inf, np.nansum(ranks, axis=1) / counted)
+    else:
+        ranking = [index for index, measure in enumerate(columns) if measure.title == rank_by]
+        if not ranking or np.isnan(ranks[:, ranking[0]]).all():
+            raise ValueError(f"rank_by must be the title of a column with a better way. Received: {rank_by}")
+        keys = np.nan_to_num(ranks[:, ranking[0]], nan=np.inf)
+    order = sorted(range(len(rows)), key=lambda row: (rows[row].is_control, keys[row]))
+    shares = _rank_shares(ranks)[order]
+    rows, keys = [rows[row] for row in order], keys[order]
+    if rank_by is None:
+        columns = [*columns, Measure(_MEAN_RANK, None, "{:.1f}")]
+        means = [[Score(key)] if np.isfinite(key) else [None] for key in keys]
+        rows = [Compared(row.title, [*row.scores, *mean], row.is_control) for row, mean in zip(rows, means)]
+        shares = np.hstack([shares, np.full((len(rows), 1), np.nan)])
+    _Table(rows, columns, shares).save(path, title)
+
+
+def _has(row: Compared, column: int) -> bool:
+    score = row.scores[column]
+    return score is not None and score.value is not None and math.isfinite(score.value)
+
+
+def _rank_shares(ranks: np.ndarray) -> np.ndarray:
+    """Ranks to 0 (worst) .. 1 (best) within each column; a single rank is the best."""
+    counts = (~np.isnan(ranks)).sum(axis=0)
+    return 1 - (ranks - 1) / np.maximum(counts - 1, 1)
+
+
+class _Table:
+    """Places and draws the cells; all measures are pixels, y counted downwards."""
+
+    def __init__(self, rows: Sequence[Compared], columns: Sequence[Measure], shares: np.ndarray):
+        self.rows, self.columns, self.shares = rows, columns, shares
+        self.texts = [[self._texts(row, column) for column in range(len(columns))] for row in rows]
+        longest = max(len(interval) for row in self.texts for _, interval in row)
+        self.cell = (max(84, round(6.4 * longest) + 12), 42 if longest else 28)
+        self.headers = [textwrap.wrap(measure.title, self.cell[0] // 8) for measure in columns]
+        self.names = min(max(round(7.6 * max(len(row.title) for row in rows)), 110), 260) + 12
+        self.width = max(2 * _MARGIN + self.names + len(columns) * self.cell[0], 640)
+        self.controls = sum(row.is_control for row in rows)
+
+    def _texts(self, row: Compared, column: int) -> tuple[str, str]:
+        """A cell's value and interval as text."""
+        if not _has(row, column):
+            return "–", ""
+        score, write = row.scores[column], self.columns[column].format.format
+        bounded = score.low is not None and score.high is not None
+        return write(score.value), f"[{write(score.low)}, {write(score.high)}]" if bounded else ""
+
+    def save(self, path: str | Path, title: str) -> None:
+        header = _TABLE_LINE * (1 + max(map(len, self.headers))) + 8
+        top = _MARGIN + (30 if title else 0) + header
+        space = _BREAK if self.controls else 0
+        height = top + len(self.rows) * self.cell[1] + space + _LEGEND
+        with open_figure(path, self.width, height, layout=None) as figure:
+            self.axes = figure.add_axes((0, 0, 1, 1), xlim=(0, self.width), ylim=(height, 0))
+            self.axes.set_axis_off()
+            self.renderer = FigureCanvasAgg(figure).get_renderer()
+            if title:
+                self._write(_MARGIN, _MARGIN + 6, title, 12, self.width - 2 * _MARGIN, ha="left", weight="bold")
+            for column, lines in enumerate(self.headers):
+                x = _MARGIN + self.names + (column + 0.5) * self.cell[0]
+                arrow = {True: "↑", False: "↓", None: ""}[self.columns[column].higher_is_better]
+                for number, line in enumerate([*lines, arrow]):
+                    y = top - 8 - _TABLE_LINE * (len(lines) - number + 0.5)
+                    self._write(x, y, line, 11 if line == arrow else 8.5, self.cell[0] - 4, weight="bold")
+            for number, row in enumerate(self.rows):
+                self._draw_row(number, top + number * self.cell[1] + (space if row.is_control else 0))
+            if self.controls:
+                y = top + (len(self.rows) - self.controls) * self.cell[1] + _BREAK / 2 + 2
+                self._write(_MARGIN, y, "controls", 8.5, self.names, ha="left", style="italic", color=GRAY)
+            self._draw_legend(height - _LEGEND + 22)
+
+    def _draw_row(self, number: int, y: float) -> None:
+        row, (width, height) = self.rows[number], self.cell
+        middle = y + height / 2
+        self._write(_MARGIN, middle, row.title, 9.5, self.names - 8, ha="left", weight="normal")
+        for column, (value, interval) in enumerate(self.texts[number]):
+            x = _MARGIN + self.names + column * width
+            share = self.shares[number, column]
+            fails = _has(row, column) and row.scores[column].beats_controls is False and not row.is_control
+            color = "#EFEFEF" if row.is_control else "white" if fails or np.isnan(share) else _shade(share)
+            self.axes.add_patch(Rectangle((x, y), width, height, facecolor=color, edgecolor="#D5DAE0", linewidth=0.8))
+            ink, weight = ("#8A8A8A" if fails else "black"), ("bold" if share == 1 and not fails else "normal")
+            upper = middle - 7 if interval else middle
+            text = self._write(x + width / 2, upper, value, 9.5, width - 4, color=ink, weight=weight)
+            if interval:
+                self._write(x + width / 2, middle + 10, interval, 7.5, width - 4, color=ink if fails else "#333333")
+            if fails:
+                half = text.get_window_extent(self.renderer).width / 2 + 3
+                center = x + width / 2
+                self.axes.plot([center - half, center + half], [upper, upper], color=ink, linewidth=1.1)
+
+    def _draw_legend(self, y: float) -> None:
+        style = {"ha": "left", "color": "#333333"}
+        x = _MARGIN
+        for number, share in enumerate(np.linspace(1, 0, 6)):
+            self.axes.add_patch(Rectangle((x + 18 * number, y - 7), 18, 14, facecolor=_shade(share)))
+        self._write(x + 116, y, "best to worst of the column, best in bold", 8.5, 400, **style)
+        self._write(x + 400, y, "↑ more is better   ↓ less is better", 8.5, 300, **style)
+        struck = self._write(x, y + 24, "0.00", 9.5, 100, ha="left", color="#8A8A8A")
+        end = x + struck.get_window_extent(self.renderer).width + 3
+        self.axes.plot([x - 3, end], [y + 24] * 2, color="#8A8A8A", linewidth=1.1)
+        self._write(
+            x + 116,
+            y + 24,
+            "does not beat all controls, which know nothing; ranked after all that do",
+            8.5,
+            500,
+            **style,
+        )
+
+    def _write(self, x: float, y: float, text: str, size: float, width: float, **style):
+        style = {"ha": "center", "weight": "normal"} | style
+        text = fit_lines(self.renderer, text, width, size, style["weight"])
+        return self.axes.text(x, y, text, fontsize=size, va="center_baseline", **style)
+
+
+def _shade(share: float) -> tuple[float, ...]:
+    """From white-blue (0, the worst) to a blue on which black is read with ease (1, the best)."""
+    return matplotlib.colormaps["Blues"](0.04 + 0.5 * share)

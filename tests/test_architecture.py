@@ -7,11 +7,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
-    **dict.fromkeys(("settings", "errors", "files", "progress", "threads"), 0),
-    **dict.fromkeys(("imaging", "drawing", "plotting", "inference"), 1),
+    **dict.fromkeys(("settings", "errors", "files", "intervals", "progress", "threads"), 0),
+    **dict.fromkeys(("imaging", "drawing", "heatmap_drawing", "explanation_drawing", "plotting", "inference"), 1),
     **dict.fromkeys(("datasets", "loading", "networks", "explainers", "evaluation", "exporting"), 2),
     **dict.fromkeys(("training", "bundle", "bundle_facts", "frozen_bundle", "model_choice"), 3),
-    **dict.fromkeys(("recipes", "reporting", "webapp"), 4),
+    **dict.fromkeys(("explaining", "comparing", "recipes", "reporting", "webapp"), 4),
 }
 COMMANDS = {"data_loader", "baseline_cnn", "transfer_model", "evaluate", "gradcam", "predict"}
 FILES = sorted((ROOT / "src").rglob("*.py")) + sorted((ROOT / "benchmarks").glob("*.py")) + [ROOT / "split_dataset.py"]

@@ -1,37 +1,14 @@
+import cv2
 import matplotlib
 import numpy as np
 import pytest
 
-from src import drawing, plotting
+from src import drawing
 from src.imaging import read_image
 
 
 def _picture(height=50, width=70):
     return np.random.default_rng(0).integers(0, 255, (height, width, 3)).astype(np.uint8)
-
-
-def test_colours_follow_the_raw_scale():
-    heatmap = np.array([[-1.0, 0.0], [1.0, 4.0]], np.float32)
-    last, first = (np.array(matplotlib.colormaps["inferno"](end, bytes=True)[:3]) for end in (1.0, 0.0))
-    on_own = drawing.colorize_heatmap(heatmap, 4.0)
-    assert np.array_equal(on_own[1, 1], last) and np.array_equal(on_own[0, 0], first)
-    assert not np.array_equal(drawing.colorize_heatmap(heatmap, 8.0)[1, 1], last)  # a shared scale stays shared
-
-
-def test_no_evidence_leaves_the_picture_and_divides_nothing():
-    picture = _picture()
-    with np.errstate(all="raise"):
-        assert np.array_equal(drawing.overlay_heatmap(picture, np.zeros((3, 3)), 0.0), picture)
-    assert drawing.describe_maximum(np.zeros((2, 2))) == "zero everywhere: no positive evidence"
-
-
-def test_enlarging_shifts_nothing():
-    heatmap = np.zeros((3, 3), np.float32)
-    heatmap[2, 0] = 1
-    enlarged = drawing.enlarge_heatmap(heatmap, (9, 15))
-    assert enlarged.shape == (9, 15) and enlarged[7, 2] == 1.0  # the centre of the cell (2, 0)
-    overlay = drawing.overlay_heatmap(_picture(9, 15), heatmap, 1.0)
-    assert np.array_equal(overlay[0, 14], _picture(9, 15)[0, 14])
 
 
 def test_contact_sheet_places_pixels_as_they_are(tmp_path):
@@ -44,18 +21,6 @@ def test_contact_sheet_places_pixels_as_they_are(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["s.png"]
     with pytest.raises(ValueError, match="Received: 0, 0"):
         drawing.draw_contact_sheet([], [], tmp_path / "none.png")
-
-
-@pytest.mark.parametrize("scale", [0.0, 3.0])
-def test_explanation_has_three_panels(tmp_path, scale):
-    heatmap = np.eye(4, dtype=np.float32) * scale
-    drawing.draw_explanation(_picture(), heatmap, tmp_path / "e.png", title="true: a\npredicted: b", method="Grad-CAM")
-    drawn = read_image(tmp_path / "e.png")
-    assert drawn.shape[1] > 3 * 224
-    black, yellow = (
-        (drawn == matplotlib.colormaps["inferno"](end, bytes=True)[:3]).all(axis=2).sum() for end in (0.0, 1.0)
-    )
-    assert black > 5000 and (yellow > 100 if scale else yellow == 0)
 
 
 def test_long_titles_wrap_and_captions_fit(tmp_path):
@@ -71,43 +36,78 @@ def test_long_titles_wrap_and_captions_fit(tmp_path):
     assert ink.any() and not ink[middle - 3 : middle + 3].any() and not ink[-4:].any()
 
 
-def test_training_curves(tmp_path):
-    history = {"loss": [2.0, 1.0, 0.5], "val_loss": [2.1, 1.2, 0.9], "learning_rate": [1e-3, 1e-3, 1e-4]}
-    plotting.plot_training_curves(history, tmp_path / "c.png", best_epoch=3, phase_boundary=2)
-    both = read_image(tmp_path / "c.png")
-    assert both.shape == (420, 1040, 3)  # the loss and the learning rate
-    blue, orange = ((0, 114, 178), (230, 159, 0))
-    assert all((both == color).all(axis=2).sum() > 100 for color in (blue, orange))
-    plotting.plot_training_curves(history, tmp_path / "c2.png")
-    assert not np.array_equal(both, read_image(tmp_path / "c2.png"))  # the boundary and the best epoch show
-    plotting.plot_training_curves({"accuracy": [0.5]}, tmp_path / "one.png")
-    assert read_image(tmp_path / "one.png").std() > 5
+def test_the_bar_has_its_colours_marks_and_ends(tmp_path):
+    """One bar beside 224 pixels of gray: the colours of its ends, of its middle, and a line across at 0.5."""
+    gray = np.full((224, 224, 3), 77, np.uint8)
+    bars = {
+        "plain": drawing.ColorBar(-1.0, 1.0, "coolwarm", "raw"),
+        "marked": drawing.ColorBar(-1.0, 1.0, "coolwarm", "raw", marks=[0.5]),
+        "ends": drawing.ColorBar(-1.0, 1.0, "coolwarm", "raw", ends=("against", "for")),
+        "beyond": drawing.ColorBar(-1.0, 1.0, "coolwarm", "raw", beyond="both"),
+        "other": drawing.ColorBar(-2.0, 1.0, "viridis", "other"),
+    }
+    drawn = {}
+    for name, bar in bars.items():
+        drawing.draw_contact_sheet([gray], ["x"], tmp_path / f"{name}.png", bar=bar)
+        drawn[name] = read_image(tmp_path / f"{name}.png")
+    column = drawn["plain"][14 : 14 + 224, 224 + 2 * 14 + 8]  # through the middle of the bar
+    table = matplotlib.colormaps["coolwarm"](np.arange(256), bytes=True)[:, :3].astype(int)
+    assert np.abs(column[[1, 112, -2]] - table[[255, 128, 0]]).max() < 9  # an entry or two
+    assert np.abs(column[[1, -2]] - table[[0, 255]]).max() > 99
+    marked = drawn["marked"][14 : 14 + 224, 224 + 2 * 14 + 8]
+    changed = np.flatnonzero((marked != column).any(axis=1))
+    assert changed.min() >= 50 and changed.max() <= 62 and marked[changed].max() > 230  # a quarter of the way down
+    assert drawn["ends"].shape[1] > drawn["plain"].shape[1] + 40  # room for the words
+    assert (drawn["beyond"][14 : 14 + 3, 224 + 2 * 14 : 224 + 2 * 14 + 4] > 250).all()  # the corner of an arrow
+    assert not np.array_equal(drawn["other"], drawn["plain"])
 
 
-def test_confusion_matrix_from_2_to_200_classes(tmp_path):
-    for count, width in ((2, 400), (12, 900), (151, 2400)):
-        matrix = np.eye(count, dtype=int) * 9
-        matrix[0] = 0  # a class without pictures divides nothing
-        with np.errstate(all="raise"):
-            plotting.plot_confusion_matrix(matrix, [f"class {i}" for i in range(count)], tmp_path / "m.png")
-        drawn = read_image(tmp_path / "m.png")
-        assert width < drawn.shape[1] < 8000
-        dark = np.array(matplotlib.colormaps["Blues"](1.0, bytes=True)[:3])
-        share = (drawn == dark).all(axis=2).sum() / drawn[..., 0].size
-        assert share > 0.15 / count  # one dark cell in each row
-    with pytest.raises(ValueError, match="Received"):
-        plotting.plot_confusion_matrix(np.eye(3), ["a", "b"], tmp_path / "m.png")
+def test_grid_places_pixels_as_they_are(tmp_path):
+    red, green = (np.full((60, 100, 3), color, np.uint8) for color in ((250, 0, 0), (0, 200, 0)))
+    tiles = [[red, green, None], [green[:40], red[:, :50], red]]
+    captions = [["a name of many words, which are broken", "x", ""], ["", "", "y"]]
+    drawing.draw_grid(tiles, captions, ["one", "two", "three"], tmp_path / "g.png", cell=100, title="title")
+    drawn = read_image(tmp_path / "g.png")
+    is_red, is_green = ((drawn == color).all(axis=2) for color in ((250, 0, 0), (0, 200, 0)))
+    assert is_red.sum() == 60 * 100 + 60 * 50 + 60 * 100 and is_green.sum() == 60 * 100 + 40 * 100
+    columns = np.flatnonzero(is_green.any(axis=0))
+    assert columns.min() == 14 and columns.max() == 14 + 108 + 99  # the first column and the second
+    with pytest.raises(ValueError, match="for each header"):
+        drawing.draw_grid(tiles, captions, ["one", "two"], tmp_path / "g.png", cell=100)
+    with pytest.raises(ValueError, match="at least one row"):
+        drawing.draw_grid([], [], ["one"], tmp_path / "g.png", cell=100)
 
 
-def test_comparison_bars_are_as_long_as_the_figures(tmp_path):
-    plotting.plot_comparison(["a", "b"], [0.4, 0.8], [(0.3, 0.5), (0.7, 0.9)], tmp_path / "c.png")
-    drawn = read_image(tmp_path / "c.png").astype(int)
-    bar = (abs(drawn - (51, 142, 193)).sum(axis=2) < 12).sum(axis=1)  # BLUE over white at 0.8
-    upper, lower = (half.max() for half in np.array_split(bar[: len(bar) * 3 // 4], 2))
-    assert lower / upper == pytest.approx(2.0, rel=0.1)
+def test_grid_grows_with_its_bars(tmp_path):
+    bars = [drawing.ColorBar(0, 1, "inferno", "x"), drawing.ColorBar(-1, 1, "coolwarm", "y", ends=("a", "b"))]
+    heights = []
+    for count in range(3):
+        drawing.draw_grid([[_picture()]], [[""]], ["h"], tmp_path / "g.png", cell=100, bars=bars[:count])
+        heights.append(len(read_image(tmp_path / "g.png")))
+    assert (
+        heights[1] == heights[0] + 90 and heights[2] == heights[0] + 2 * 90
+    )  # one below the other: the grid is narrow
 
 
-def test_the_callers_settings_of_matplotlib_stay(tmp_path):
-    before = dict(matplotlib.rcParams)
-    plotting.plot_comparison(["a"], [0.4], [(0.3, 0.5)], tmp_path / "c.png")
-    assert dict(matplotlib.rcParams) == before
+def test_words_are_broken_into_few_lines():
+    assert drawing._break_lines("Integrated gradients", 12, 3) == "Integrated\ngradients"
+    assert drawing._break_lines("one two three four", 6, 2) == "one\ntwo three four"
+    assert drawing._break_lines("", 6, 2) == ""
+
+
+def test_rendered_text_is_coverage(tmp_path):
+    short, long = drawing.render_text("tench 93%", 200), drawing.render_text("tench 93%, and more", 200)
+    assert short.shape == (24, 200) and short.dtype == np.uint8 and short.max() > 200 and not short[:, 120:].any()
+    assert long[:, 120:].any() and drawing.render_text("W" * 99, 50).shape == (24, 50)
+    assert drawing.render_text("", 9).max() == 0
+    with pytest.raises(ValueError, match="read-only"):
+        short[:] = 0
+
+
+def test_pictures_are_fitted_by_their_longer_side():
+    assert drawing.fit_image(_picture(50, 100), 20).shape == (10, 20, 3)
+    gray = drawing.fit_image(np.full((4, 2), 9, np.uint8), 8)
+    assert gray.shape == (8, 4, 3) and (gray == 9).all()
+    assert np.array_equal(
+        drawing.fit_image(_picture(40, 40), 20), cv2.resize(_picture(40, 40), (20, 20), interpolation=cv2.INTER_AREA)
+    )

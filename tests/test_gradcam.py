@@ -20,7 +20,8 @@ from src.bundle import load_bundle, save_bundle
 from src.errors import UserError
 from src.explainers.cam import ClassActivationMap
 from src.explainers.graph import GradientModel
-from src.gradcam import main, make_engine, make_gradcam_heatmap
+from src.explaining import make_engine
+from src.gradcam import main, make_gradcam_heatmap
 from src.imaging import read_image, write_image
 from src.inference.engine import create_engine
 from tests.explainers.networks import HAND_INPUT, hand_weighted, random_inputs, random_network
@@ -120,8 +121,8 @@ def test_the_network_in_the_bundle_or_an_engine_for_many_gives_the_same_maps(
 
         return call
 
-    monkeypatch.setattr("src.gradcam.ENGINE_FROM", engine_from)
-    monkeypatch.setattr("src.inference.engine.create_engine", counted("made", create_engine))
+    monkeypatch.setattr("src.explaining.ENGINE_FROM", engine_from)
+    monkeypatch.setattr("src.explaining.create_engine", counted("made", create_engine))
     monkeypatch.setattr(GradientModel, "__call__", counted("whole", GradientModel.__call__))
     assert run(place, capsys, "--samples", 1)[0] == 0
     assert calls == {"made": made, "whole": whole}

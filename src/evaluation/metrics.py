@@ -1,10 +1,11 @@
 """Figures of a classifier on pictures it was not trained on, each with its n, by scikit-learn where it has them."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+
+from src.intervals import wilson_interval
 
 # A model that gives this share of the pictures one class, though it misses most of the others', has learnt next to
 # nothing; where the classes are uneven the share alone would say little.
@@ -52,16 +53,6 @@ class Evaluation:
             "collapsed_class": self.collapsed_class,
             "n": self.n,
         }
-
-
-def wilson_interval(right: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Wilson's score interval of a share (JASA 1927), 95% by default; sound also at 0, at 1 and for small n."""
-    if n == 0:
-        return 0.0, 1.0
-    share = right / n
-    center = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, center - half), min(1.0, center + half)
 
 
 def evaluate_predictions(labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]) -> Evaluation:

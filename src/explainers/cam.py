@@ -1,130 +1,152 @@
-"""Class activation maps: a method is its rule for weighing the target layer's channels; the base does the rest."""
+"""Class activation maps: a method is its rule for weighing the target layer's channels; the base does the rest.
 
-from collections.abc import Callable, Sequence
+A^k (h, w) are the target layer's K activation maps, g^k = dy/dA^k the gradients of the target y there, Z = h w their
+number of cells. Every map is L = ReLU(sum_k w^k A^k): at least 0, in the units of the rule, at the layer's own
+resolution. It shows where the layer holds evidence for the class, as coarsely as the layer sees it; neither what
+exactly in a cell, nor what the layers before it made it of, nor whether the reason is a good one.
+"""
+
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from src.errors import UserError
-from src.explainers.base import Explanation
-from src.explainers.graph import build_gradient_model
-from src.explainers.targets import Target, class_logit
-from src.inference.engine import Engine
-
-EngineFactory = Callable[[keras.KerasTensor, dict[str, keras.KerasTensor]], Engine | None]
-"""(symbolic inputs, symbolic outputs by name) -> an engine for these, as of
-:func:`src.inference.engine.create_engine`, or None for TensorFlow."""
+from src.explainers.base import Explainer, Passes
+from src.explainers.explained_model import ExplainedModel
 
 WeightRule = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """(activations, gradients), both float32 (N, h, w, K) -> weights (N, 1, 1, K) or (N, h, w, K)."""
 
 
 def gradcam_weights(activations: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
-    """Selvaraju et al. 2017, eq. 1: alpha_k = 1/Z sum_ij dy^c/dA^k_ij, the gradient's mean over the map's Z cells."""
+    """Selvaraju et al. 2017, eq. 1: alpha_k = 1/Z sum_ij dy^c/dA^k_ij, the gradient's mean over the map's Z cells.
+
+    Evidence that stands in one cell counts by the mean over all of them, so it can point at cells that do not matter.
+    """
     return tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
 
 
-CAM_METHODS: dict[str, WeightRule] = {"gradcam": gradcam_weights}
+def gradcam_plus_plus_weights(activations: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
+    """Chattopadhay et al. 2018, eq. 5 and 19, for Y = exp(y): w_k = sum_ij alpha^k_ij ReLU(exp(y) g^k_ij) with
+    alpha^k_ij = g^2 / (2 g^2 + sum_ab A^k_ab g^3), g = g^k_ij.
+
+    Left out is exp(y), one positive factor for the whole picture, which overflows for sure predictions: strengths of
+    different pictures are thus those of y, not of Y. Where the denominator is 0, alpha is 0.
+    """
+    squares = gradients**2
+    sums = tf.reduce_sum(activations, axis=(1, 2), keepdims=True)
+    alphas = tf.math.divide_no_nan(squares, 2.0 * squares + sums * gradients**3)
+    return tf.reduce_sum(alphas * tf.nn.relu(gradients), axis=(1, 2), keepdims=True)
 
 
-class ClassActivationMap:
-    """Class activation maps of one model by one weight rule: L^c = ReLU(sum_k alpha_k A^k) (Selvaraju et al., eq. 2).
+def hirescam_weights(activations: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
+    """Draelos and Carin 2020 (HiResCAM, arXiv 2011.08891): w^k_ij = g^k_ij, each cell by its own gradient.
 
-    The gradient model and its graph function are built once; they share the caller's layers and alter none.
+    What the paper proves, that the map shows just what the score was computed from, holds for a last convolution with
+    a linear rest. The ReLU of the other methods, which the paper leaves out, is kept.
+    """
+    return gradients
+
+
+def layercam_weights(activations: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
+    """Jiang et al. 2021 (LayerCAM), its weights of each cell: w^k_ij = ReLU(g^k_ij); made for early layers too."""
+    return tf.nn.relu(gradients)
+
+
+def xgradcam_weights(activations: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
+    """Fu et al. 2020 (XGrad-CAM, arXiv 2008.02312), its closed form: w_k = sum_ij (A^k_ij / sum_ab A^k_ab) g^k_ij.
+
+    Meant for activations of at least 0. Where a channel's sum is 0 its weight is 0; where activations of both signs
+    nearly cancel, it is large and means little.
+    """
+    sums = tf.reduce_sum(activations, axis=(1, 2), keepdims=True)
+    return tf.math.divide_no_nan(tf.reduce_sum(activations * gradients, axis=(1, 2), keepdims=True), sums)
+
+
+CAM_METHODS: dict[str, WeightRule] = {
+    "gradcam": gradcam_weights,
+    "gradcam++": gradcam_plus_plus_weights,
+    "hirescam": hirescam_weights,
+    "layercam": layercam_weights,
+    "xgradcam": xgradcam_weights,
+}
+
+
+class LayerExplainer(Explainer):
+    """What all explainers by a target layer share.
 
     Args:
-        model: see :func:`src.explainers.graph.build_gradient_model`, which also names the errors raised.
-        weight_rule: from activations and gradients to weights.
-        target: what is differentiated.
+        model: see :class:`src.explainers.base.Explainer`.
         target_layer: whose activations are weighed; None for the last fitting layer.
-        engine: makes what computes the network up to the target layer, so that TensorFlow only computes and
-            differentiates what follows; called once, here. The engine's output of the target layer's name (N, h, w, K)
-            must be that layer's by the model's present weights. None is made where the network has another way past
-            that layer; an engine that is Keras again is left aside, and any other while the weights before the layer
-            are not what they were when it was made.
 
     Attributes:
-        target_layer: its name.
-        input_shape: (H, W, 3), None where any size fits.
-        class_count: the classes that can be explained.
-        uses_engine: whether an engine computes the activations.
+        layer: its activations and gradients.
+        uses_engine: whether an engine computes the activations; TensorFlow then only does what follows.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        weight_rule: WeightRule = gradcam_weights,
-        *,
-        target: Target = class_logit,
-        target_layer: str | None = None,
-        engine: EngineFactory | None = None,
-    ):
-        self._gradient_model = build_gradient_model(model, target_layer)
-        self._weight_rule, self._target = weight_rule, target
-        self.target_layer = self._gradient_model.target_layer
-        self.input_shape = tuple(model.inputs[0].shape[1:])
-        self.class_count = max(model.outputs[0].shape[-1], 2)
-        self._whole = self._compile(self._gradient_model, self.input_shape)
-        self._engine = None
-        if engine is not None and self._gradient_model.tail is not None:
-            inputs, activations = self._gradient_model.model.inputs[0], self._gradient_model.model.outputs[0]
-            made = engine(inputs, {self.target_layer: activations})
-            if made is not None and made.name != "keras":  # with Keras the whole graph is the faster
-                self._engine = made
-                self._from_activations = self._compile(self._gradient_model.from_activations, activations.shape[1:])
-                self._unchanged = _unchanged_since_now(keras.Model(inputs, activations))
-        self.uses_engine = self._engine is not None
+    def __init__(self, model: keras.Model | ExplainedModel, *, target_layer: str | None = None, **options):
+        super().__init__(model, **options)
+        self.layer = self.explained.layer(target_layer)
+        self.target_layer = self.layer.name
 
-    def _compile(self, forward: Callable, shape: Sequence[int | None]) -> Callable:
-        """One graph for every size of batch."""
-        signature = [tf.TensorSpec((None, *shape)), tf.TensorSpec((None,), tf.int32)]
-        return tf.function(lambda start, wanted: self._trace(forward, start, wanted), input_signature=signature)
-
-    def _trace(self, forward: Callable, start: tf.Tensor, wanted: tf.Tensor):
-        """The computation from the inputs or the activations on; ``wanted`` holds -1 where the predicted class is to
-        be explained."""
-        with tf.GradientTape() as tape:
-            tape.watch(start)  # frozen variables are not watched, and activations may only arise inside
-            activations, logits, probabilities = forward(start)
-            class_index = tf.where(wanted < 0, tf.argmax(logits, axis=1, output_type=tf.int32), wanted)
-            scores = self._target(logits, class_index)
-        # Scores of different pictures do not meet, so the gradient of their sum holds each one's own.
-        gradients = tape.gradient(scores, activations)
-        if gradients is None:
-            raise UserError(f"the logits do not depend on the layer {self.target_layer} in a differentiable way")
-        activations, gradients = tf.cast(activations, tf.float32), tf.cast(gradients, tf.float32)
-        weights = self._weight_rule(activations, gradients)
-        heatmaps = tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1))
-        return heatmaps, logits, probabilities, class_index
-
-    def explain(self, inputs: np.ndarray, class_index: int | Sequence[int] | None = None) -> Explanation:
-        """Explain one batch; see :class:`src.explainers.base.Explainer`. Maps are at least 0, raw."""
-        inputs = np.asarray(inputs, np.float32)
-        if inputs.ndim != 4 or any(want not in (None, got) for want, got in zip(self.input_shape, inputs.shape[1:])):
-            raise UserError(f"the model takes pictures {self.input_shape} in batches. Received: {inputs.shape}")
-        wanted = np.broadcast_to(-1 if class_index is None else np.asarray(class_index, np.int32), len(inputs))
-        if class_index is not None and not np.all((wanted >= 0) & (wanted < self.class_count)):
-            raise UserError(f"classes are numbered 0 to {self.class_count - 1}. Received: {class_index}")
-        wanted = tf.constant(wanted, tf.int32)
-        if self.uses_engine and self._unchanged():
-            activations = self._engine.run(inputs)[self.target_layer]
-            results = self._from_activations(tf.constant(activations), wanted)
-        else:
-            results = self._whole(tf.constant(inputs), wanted)
-        heatmaps, logits, probabilities, explained = (result.numpy() for result in results)
-        if not (np.isfinite(heatmaps).all() and np.isfinite(logits).all()):
-            raise UserError("the model's values are not finite (NaN or infinite); its training went astray, train anew")
-        return Explanation(heatmaps, logits, probabilities, explained, self.target_layer)
+    @property
+    def uses_engine(self) -> bool:
+        return self.layer.uses_engine
 
 
-def _unchanged_since_now(model: keras.Model) -> Callable[[], tf.Tensor]:
-    """A function that returns whether all of the model's variables have the values that they have now."""
-    then = [tf.identity(variable.value) for variable in model.variables]
+class ClassActivationMap(LayerExplainer):
+    """Class activation maps by one weight rule: L^c = ReLU(sum_k w_k A^k) (Selvaraju et al. 2017, eq. 2).
 
-    @tf.function(input_signature=[])
-    def compare() -> tf.Tensor:
-        equal = (tf.reduce_all(variable.value == value) for variable, value in zip(model.variables, then))
-        return tf.reduce_all([tf.constant(True), *equal])
+    Args:
+        weight_rule: from activations and gradients to weights.
+    """
 
-    return compare
+    passes = Passes(backward=1)
+
+    def __init__(self, model: keras.Model | ExplainedModel, weight_rule: WeightRule = gradcam_weights, **options):
+        super().__init__(model, **options)
+        self._weigh = tf.function(
+            lambda activations, gradients: weighted_map(activations, weight_rule(activations, gradients)),
+            input_signature=[tf.TensorSpec((None, None, None, self.layer.channels))] * 2,
+        )
+
+    def compute(self, inputs: np.ndarray, wanted: np.ndarray) -> tuple:
+        activations, gradients, logits, probabilities, class_index = self.layer.differentiate(inputs, wanted)
+        return self._weigh(activations, gradients), logits, probabilities, class_index
+
+
+def weighted_map(activations: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """ReLU(sum_k w_k A^k), (N, h, w), of activations (N, h, w, K) and weights that broadcast to them."""
+    return tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1))
+
+
+class EigenCAM(LayerExplainer):
+    """Muhammad and Yeasin 2020 (Eigen-CAM, arXiv 2008.00299): L = O V_1, the activations O (h w, K) projected on their
+    first right singular vector; not centred. Then ReLU, as for its kin.
+
+    The vector's sign is arbitrary: here the map's sum is positive. It shows what is strong in the layer, whatever the
+    class: the same map answers for each, and it says nothing about the decision.
+    """
+
+    class_specific = False
+    passes = Passes(backward=1)
+
+    def compute(self, inputs: np.ndarray, wanted: np.ndarray) -> tuple:
+        activations, _, logits, probabilities, class_index = self.layer.differentiate(inputs, wanted)
+        return first_component(activations), logits, probabilities, class_index
+
+
+@tf.function(reduce_retracing=True)
+def first_component(activations: tf.Tensor) -> tf.Tensor:
+    """ReLU(O V_1) (N, h, w) of activations (N, h, w, K), with the sign for which its sum before ReLU is positive."""
+    shape = tf.shape(activations)
+    finite = tf.where(tf.math.is_finite(activations), activations, 0.0)  # NaN is refused later, by a sentence
+    matrix = tf.reshape(finite, (shape[0], shape[1] * shape[2], shape[3]))
+    # O V_1 = sigma_1 U_1, and U_1, sigma_1^2 are of the smaller O O^T; scaled first, for its squares lose digits.
+    scale = tf.reduce_max(tf.abs(matrix), axis=(1, 2), keepdims=True)
+    scaled = tf.math.divide_no_nan(matrix, scale)
+    values, vectors = tf.linalg.eigh(tf.matmul(scaled, scaled, transpose_b=True))
+    projected = vectors[:, :, -1] * tf.sqrt(tf.nn.relu(values[:, -1:])) * scale[:, :, 0]
+    sign = tf.where(tf.reduce_sum(projected, axis=1, keepdims=True) < 0, -1.0, 1.0)
+    return tf.nn.relu(tf.reshape(projected * sign, shape[:3]))

@@ -1,21 +1,24 @@
 """What explained pictures leave to look at: single drawings and one contact sheet."""
 
 import re
-from collections.abc import Sequence
-from itertools import zip_longest
+from collections.abc import Iterator, Sequence
+from itertools import count, zip_longest
 from pathlib import Path
 
 import numpy as np
 
-from src.drawing import GREEN, RED, describe_maximum, draw_contact_sheet, draw_explanation, explanation_pair
+from src.drawing import GREEN, RED, draw_contact_sheet
+from src.explainers.base import Explanation
 from src.explainers.stream import ExplainedPictures
+from src.explanation_drawing import color_bar, draw_class_focus, draw_explanation, explanation_pair
 from src.files import atomic_folder
+from src.heatmap_drawing import describe_maximum, scale_maximum, write_overlay
 from src.imaging import read_image
 from src.progress import track
 from src.settings import random_generator
 
 SHEET_PICTURES = 24
-TITLES = {"gradcam": "Grad-CAM"}
+FOCUS_CLASSES, FOCUS_PICTURES = 24, 200  # on the sheet of what classes look for: rows, and pictures in each mean
 
 
 def choose_samples(correct: np.ndarray, labels: np.ndarray, per_class: int, seed: int) -> list[int]:
@@ -43,16 +46,40 @@ class Gallery:
 
     Args:
         folder: gradcam/<model>.
-        method: the explainer's name, for titles.
+        method: the explainer's title.
         class_names: in the order of the model's outputs.
-        colormap: a name that matplotlib knows.
+        colormap: a name that matplotlib knows, for unsigned maps.
+        signed: whether negative values speak against the class; see src/heatmap_drawing.py.
+        contours: draw iso-lines too.
+        clip: share of each map's values beyond its scale; see :func:`src.heatmap_drawing.scale_maximum`.
+        runner_up: explanation of the same pictures, each for another class, drawn beside the first one.
+        versus: the class that the explained one is set against, where there is one.
+
+    Raises:
+        ValueError: a runner-up of other pictures, or of the same class.
     """
 
     def __init__(
-        self, folder: Path, explained: ExplainedPictures, class_names: Sequence[str], method: str, colormap: str
+        self,
+        folder: Path,
+        explained: ExplainedPictures,
+        class_names: Sequence[str],
+        method: str,
+        colormap: str,
+        *,
+        signed: bool = False,
+        contours: bool = False,
+        clip: float = 0.0,
+        runner_up: Explanation | None = None,
+        versus: str | None = None,
     ):
         self.folder, self.explained, self.class_names = Path(folder), explained, class_names
-        self.method, self.colormap = TITLES.get(method, method), colormap
+        self.method, self.colormap, self.signed = method, colormap, signed
+        self.contours, self.clip, self.runner_up, self.versus = contours, clip, runner_up, versus
+        if runner_up is not None:
+            first, second = explained.explanation.class_index, runner_up.class_index
+            if len(first) != len(second) or np.any(first == second):
+                raise ValueError("the runner-up must explain another class of each of the same pictures")
 
     def title(self, index: int) -> list[str]:
         """The lines over a drawing: true and predicted class with confidence, and the explained class if another."""
@@ -61,8 +88,11 @@ class Gallery:
         lines = [f"true: {self.class_names[label]}"] if label >= 0 else []
         # The confidence first: it must survive when a long name is cut.
         lines.append(f"predicted ({explanation.probabilities[index, predicted]:.1%}): {self.class_names[predicted]}")
-        if asked != predicted:
-            lines.append(f"explained ({explanation.probabilities[index, asked]:.1%}): {self.class_names[asked]}")
+        if asked != predicted or self.versus:
+            rather = f" rather than {self.versus}" if self.versus else ""
+            lines.append(
+                f"explained ({explanation.probabilities[index, asked]:.1%}): {self.class_names[asked]}{rather}"
+            )
         return lines
 
     def draw_samples(self, indices: Sequence[int]) -> None:
@@ -74,7 +104,8 @@ class Gallery:
                 self._draw(index, place / class_name)
 
     def draw_each(self) -> list[Path]:
-        """Write ``pictures/<picture>.png`` for every picture; returns the paths."""
+        """Write for every picture ``pictures/<picture>.png``, and at the picture's own size ``<picture>_overlay.png``
+        and, the map alone with transparency, ``<picture>_layer.png``; returns the paths of the first ones."""
         taken: set[Path] = set()
         return [
             self._draw(index, self.folder / "pictures", taken)
@@ -82,47 +113,116 @@ class Gallery:
         ]
 
     def _draw(self, index: int, folder: Path, taken: set[Path] | None = None) -> Path:
+        """Draw one picture under a name that is free; where names are ``taken``, as they are given, its layers too."""
         stem = _file_name(Path(self.explained.paths[index]).stem)
-        path, number = folder / f"{stem}.png", 1
-        while path in taken if taken is not None else path.exists():  # x.jpg beside x.png, or of another folder
-            number += 1
-            path = folder / f"{stem}_{number}.png"
-        if taken is not None:
-            taken.add(path)
+        suffixes = ("", "_overlay", "_layer") if taken is not None else ("",)
+        for number in count(1):  # x.jpg beside x.png, or of another folder
+            name = stem if number == 1 else f"{stem}_{number}"
+            paths = [folder / f"{name}{suffix}.png" for suffix in suffixes]
+            if not any(path in taken if taken is not None else path.exists() for path in paths):
+                break
+        image, heatmap = read_image(self.explained.paths[index]), self.explained.explanation.heatmaps[index]
+        style = {"colormap": self.colormap, "signed": self.signed, "contours": self.contours}
+        second = self._runner_up(index)
         draw_explanation(
-            read_image(self.explained.paths[index]),
-            self.explained.explanation.heatmaps[index],
-            path,
+            image,
+            heatmap,
+            paths[0],
             title="\n".join(self.title(index)),
             method=self.method,
-            colormap=self.colormap,
+            clip=self.clip,
+            answer=self._name(self.explained.explanation, index),
+            runner_up=second,
+            **style,
         )
-        return path
+        if taken is not None:
+            taken.update(paths)
+            shown = [heatmap] if second is None else [heatmap, second[0]]
+            maximum = scale_maximum(*shown, signed=self.signed, clip=self.clip)  # as in the figure
+            write_overlay(image, heatmap, *paths[1:], maximum=maximum, **style)
+        return paths[0]
+
+    def _name(self, explanation: Explanation, index: int) -> tuple[str, float]:
+        """Name and probability of the class that a map is about."""
+        asked = int(explanation.class_index[index])
+        return self.class_names[asked], float(explanation.probabilities[index, asked])
+
+    def _runner_up(self, index: int) -> tuple[np.ndarray, str, float] | None:
+        if self.runner_up is None:
+            return None
+        return self.runner_up.heatmaps[index], *self._name(self.runner_up, index)
 
     def draw_sheet(self, indices: Sequence[int], name: str = "gradcam_samples.png") -> Path:
         """Write a contact sheet of picture and overlay in pairs, wrong ones in red; returns its path."""
         shown = _spread(indices, self.explained.labels, self.explained.correct)
         heatmaps = self.explained.explanation.heatmaps
-        reference = max(float(heatmaps[shown].max()), 0.0)
+        style = {"signed": self.signed, "contours": self.contours, "clip": self.clip}
+        reference = max(scale_maximum(heatmaps[i], signed=self.signed, clip=self.clip) for i in shown)
         judged = bool((self.explained.labels[shown] >= 0).all())  # pictures of unknown class are neither
         path = self.folder / name
         left_out = f", {len(shown)} of {len(indices)} shown" if len(shown) < len(indices) else ""
         draw_contact_sheet(
             [
-                explanation_pair(read_image(self.explained.paths[i]), heatmaps[i], reference, self.colormap)
+                explanation_pair(read_image(self.explained.paths[i]), heatmaps[i], reference, self.colormap, **style)
                 for i in shown
             ],
-            ["\n".join([*self.title(i), describe_maximum(heatmaps[i])]) for i in shown],
+            ["\n".join([*self.title(i), describe_maximum(heatmaps[i], self.signed)]) for i in shown],
             path,
             columns=2 if len(shown) == 4 else min(3, len(shown)),
-            title=f"{self.folder.name}: {self.method} of the layer {self.explained.explanation.target_layer}{left_out}"
-            f"{'; green: right, red: wrong' if judged else ''}\n"
+            title=f"{self._heading()}{left_out}{'; green: right, red: wrong' if judged else ''}\n"
             "each map on its own scale; the bar below it: its largest value beside the largest here",
             caption_colors=[GREEN if self.explained.correct[i] else RED for i in shown] if judged else None,
             cell=None,
-            scale=(1.0, self.colormap, "share of its largest value"),
+            bar=color_bar(
+                1.0, self.colormap, "share of its scale" if self.clip else "share of its largest value", **style
+            ),
         )
         return path
+
+    def _heading(self) -> str:
+        layer = self.explained.explanation.target_layer
+        return f"{self.folder.name}: {self.method}{f' of the layer {layer}' if layer else ''}"
+
+    def draw_class_focus(self, name: str = "class_focus.png") -> Path | None:
+        """Write what the explained classes look for, of the pictures that were predicted rightly: mean picture, mean
+        map, crops around the strongest peaks. Of more than 24 classes every k-th, of each up to 200 pictures.
+
+        Returns:
+            The path; None where no picture of a known class was predicted rightly.
+        """
+        asked = self.explained.explanation.class_index
+        right = self.explained.correct & (asked == self.explained.labels)
+        chosen = [
+            _evenly(np.flatnonzero(right & (asked == label)), FOCUS_PICTURES)
+            for label in _evenly(np.unique(asked[right]), FOCUS_CLASSES)
+        ]
+        if not chosen:
+            return None
+        path = self.folder / name
+        with track(total=sum(map(len, chosen)), what="Reading") as progress:
+
+            def read(indices: np.ndarray) -> Iterator[np.ndarray]:
+                for index in indices:
+                    yield read_image(self.explained.paths[index], needed=(512, 512))
+                    progress.update(1)
+
+            draw_class_focus(
+                [
+                    (self.class_names[asked[indices[0]]], read(indices), self.explained.explanation.heatmaps[indices])
+                    for indices in chosen
+                ],
+                path,
+                title=f"{self._heading()}: what classes look for",
+                colormap=self.colormap,
+                signed=self.signed,
+                clip=self.clip,
+            )
+        return path
+
+
+def _evenly(values: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the values, evenly spread from the first to the last."""
+    return values[np.linspace(0, len(values) - 1, min(len(values), most)).astype(int)]
 
 
 def _spread(indices: Sequence[int], labels: np.ndarray, correct: np.ndarray, most: int = SHEET_PICTURES) -> list[int]:
@@ -135,8 +235,7 @@ def _spread(indices: Sequence[int], labels: np.ndarray, correct: np.ndarray, mos
         of_class = [index for index in indices if labels[index] == label]
         wrong, right = ([index for index in of_class if bool(correct[index]) is is_right] for is_right in (False, True))
         turns[label] = [index for pair in zip_longest(wrong, right) for index in pair if index is not None]
-    classes = list(turns)
-    classes = [classes[i] for i in np.linspace(0, len(classes) - 1, min(len(classes), most)).astype(int)]
+    classes = _evenly(np.asarray(list(turns)), most).tolist()
     by_turns = [index for turn in zip_longest(*(turns[label] for label in classes)) for index in turn]
     chosen = set([index for index in by_turns if index is not None][:most])
     return [index for index in indices if index in chosen]

@@ -33,6 +33,33 @@ class Head:
     read: Callable[[tf.Tensor], tf.Tensor]
     activation: str
 
+    def answers(self, before_logits: tf.Tensor, outputs: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits and probabilities, float32 (N, C), from values of ``tensor`` and from the model's outputs, which are
+        needed unless ``activation`` is "linear". One unit z becomes (-z, z), its probability p (1 - p, p)."""
+        logits = tf.cast(self.read(before_logits), tf.float32)
+        if outputs is None:
+            outputs = tf.nn.sigmoid(logits) if logits.shape[1] == 1 else tf.nn.softmax(logits)
+        outputs = tf.cast(outputs, tf.float32)
+        if logits.shape[1] == 1:  # one unit speaks for class 1; what speaks for class 0 is its negative
+            logits = tf.concat([-logits, logits], axis=1)
+            outputs = tf.concat([1.0 - outputs, outputs], axis=1)
+        return logits, outputs
+
+
+@dataclass(frozen=True)
+class AnswerModel:
+    """A callable ``inputs -> (logits (N,C), probabilities (N,C))``.
+
+    Attributes:
+        model: inputs -> [what the head reads, and the outputs unless these are linear].
+    """
+
+    model: keras.Model
+    head: Head
+
+    def __call__(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return self.head.answers(*keras.tree.flatten(self.model(inputs, training=False)))
+
 
 @dataclass(frozen=True)
 class GradientModel:
@@ -51,21 +78,22 @@ class GradientModel:
 
     def __call__(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         activations, *ends = self.model(inputs, training=False)
-        return activations, *self._answers(*ends)
+        return activations, *self.head.answers(*ends)
 
     def from_activations(self, activations: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The same from activations computed elsewhere; only where there is a ``tail``."""
-        return activations, *self._answers(*keras.tree.flatten(self.tail(activations, training=False)))
+        return activations, *self.head.answers(*keras.tree.flatten(self.tail(activations, training=False)))
 
-    def _answers(self, before_logits: tf.Tensor, outputs: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        logits = tf.cast(self.head.read(before_logits), tf.float32)
-        if outputs is None:
-            outputs = tf.nn.sigmoid(logits) if logits.shape[1] == 1 else tf.nn.softmax(logits)
-        outputs = tf.cast(outputs, tf.float32)
-        if logits.shape[1] == 1:  # one unit speaks for class 1; what speaks for class 0 is its negative
-            logits = tf.concat([-logits, logits], axis=1)
-            outputs = tf.concat([1.0 - outputs, outputs], axis=1)
-        return logits, outputs
+
+def build_answer_model(model: keras.Model) -> AnswerModel:
+    """The model with its logits beside its outputs; raises as :func:`build_gradient_model` does for the model."""
+    flat = as_functional(model)
+    head = find_head(flat)
+    return AnswerModel(keras.Model(flat.inputs, _ends(flat, head)), head)
+
+
+def _ends(flat: keras.Model, head: Head) -> list[keras.KerasTensor]:
+    return [head.tensor] if head.activation == "linear" else [head.tensor, flat.outputs[0]]
 
 
 def build_gradient_model(model: keras.Model, target_layer: str | None = None) -> GradientModel:
@@ -79,15 +107,15 @@ def build_gradient_model(model: keras.Model, target_layer: str | None = None) ->
     Raises:
         UserError: the model is of another form, or the layer is not among those which can be explained.
     """
-    flat = _as_functional(model)
+    flat = as_functional(model)
     name = find_target_layer(flat, target_layer)
     head = find_head(flat)
-    outputs = [head.tensor] if head.activation == "linear" else [head.tensor, flat.outputs[0]]
-    exposed = _expose(keras.Model(flat.inputs, outputs), name)
+    exposed = _expose(keras.Model(flat.inputs, _ends(flat, head)), name)
     return GradientModel(exposed, _tail(exposed), head, name)
 
 
-def _as_functional(model: keras.Model) -> keras.Model:
+def as_functional(model: keras.Model) -> keras.Model:
+    """The same layers as a functional model of one input and one output; raises ``UserError`` where there is none."""
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
         raise UserError(
@@ -142,7 +170,7 @@ def spatial_layers(model: keras.Model) -> list[str]:
     These have one output (N, h, w, K) with more than one cell and come with or after the first convolution.
     """
     names, convolved = [], False
-    for layer in _walk(model):
+    for layer in walk_layers(model):
         convolved = convolved or any(len(weight.shape) == 4 for weight in layer.weights)
         shape = getattr(getattr(layer, "output", None), "shape", ())
         if convolved and len(shape) == 4 and shape[1:3] != (1, 1) and layer.name not in names:
@@ -160,21 +188,21 @@ def find_target_layer(model: keras.Model, name: str | None = None) -> str:
     if not names:
         raise UserError(f"the model {model.name} has no convolutional layer with a spatial output; nothing to explain")
     if name is None:
-        kinds = {layer.name: type(layer).__name__ for layer in _walk(model)}
+        kinds = {layer.name: type(layer).__name__ for layer in walk_layers(model)}
         active = [known for known in names if not any(word in kinds[known] for word in _PASSIVE)]
         return (active or names)[-1]
     if name not in names:
-        exists = any(layer.name == name for layer in _walk(model))
+        exists = any(layer.name == name for layer in walk_layers(model))
         problem = f"the layer {name} has no spatial output" if exists else f"there is no layer {name}"
         raise UserError(f"{problem}; these can be explained: {', '.join(names)}")
     return name
 
 
-def _walk(model: keras.Model) -> Iterator[layers.Layer]:
+def walk_layers(model: keras.Model) -> Iterator[layers.Layer]:
     """Layers in graph order; a nested model gives its layers in its place."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _walk(layer)
+            yield from walk_layers(layer)
         else:
             yield layer
 
@@ -190,7 +218,7 @@ def _expose(model: keras.Model, name: str) -> keras.Model:
     if own is not None:
         return keras.Model(model.inputs, [own.output, *model.outputs])
     holds = (layer for layer in model.layers if isinstance(layer, keras.Model))
-    nested = next(layer for layer in holds if any(inner.name == name for inner in _walk(layer)))
+    nested = next(layer for layer in holds if any(inner.name == name for inner in walk_layers(layer)))
     exposed = _expose(nested, name)
     lower, tail = keras.Model(exposed.inputs, exposed.outputs[0]), _tail(exposed)
     found = []

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from src.drawing import enlarge_heatmap
-from src.explainers.faithfulness import center_blob, describe_strength, energy_on_object, peak_on_object
+from src.explainers.controls import center_blob
+from src.explainers.localisation import describe_strength, energy_on_object, peak_on_object
 from src.explainers.stream import ExplainedPictures
 from src.files import atomic_file, write_csv
+from src.heatmap_drawing import enlarge_heatmap
 from src.imaging import ImageError, read_image, resize_image
 from src.progress import say
 
@@ -116,9 +117,11 @@ def summarize_test_part(
 def format_test_part(record: dict) -> str:
     """The figures of one model as text for people; no claim beyond them."""
     about = f"the class {record['explained_class']}" if record["explained_class"] else "the predicted class"
+    about += f" rather than {record['versus']}" if record.get("versus") else ""
+    layer = f" of the layer {record['target_layer']}" if record["target_layer"] else ""
     lines = [
-        f"{record['model']}: Grad-CAM of the layer {record['target_layer']} for {about}, {record['n_pictures']} test "
-        f"pictures ({record['accuracy']:.1%} predicted correctly)",
+        f"{record['model']}: {record['title']}{layer} for {about}, {record['n_pictures']} test pictures "
+        f"({record['accuracy']:.1%} predicted correctly)",
         "",
         "Raw activation strength    n  zero maps   mean of map: mean [quartiles]        max of map: mean [quartiles]",
     ]
@@ -131,7 +134,7 @@ def format_test_part(record: dict) -> str:
     if record["n_masks"]:
         rows = (("peak on the object (no tolerance)", "pointing_game"), ("energy on the object", "energy_in_mask"))
         area = f"Against {record['n_masks']} masks, on average {record['mask_area']:.1%} of the picture"
-        lines += ["", f"{area:56} Grad-CAM  blob in the centre"]
+        lines += ["", f"{area:56}      map  blob in the centre"]
         lines += [f"  {text:54} {record[key]:>8.1%} {record[f'blob_{key}']:>19.1%}" for text, key in rows]
     return "\n".join([*lines, "", f"To look at: {record['output']}"])
 
@@ -164,8 +167,11 @@ def summarize_pictures(explained: ExplainedPictures, saved: Sequence[Path], clas
 def format_pictures(record: dict) -> str:
     """One line for each picture of ``summarize_pictures``."""
     lines = []
-    for row in record["pictures"]:
+    for row in record.get("pictures", ()):
         asked = f", explained: {row['explained_class']}" if row["explained_class"] != row["class"] else ""
         empty = ", no positive evidence" if row["max"] <= 0 else ""
         lines.append(f"{row['path']}: {row['class']} {row['confidence']:.1%}{asked}{empty} -> {row['saved']}")
+    for row in record.get("videos", ()):
+        often = f"{row['most_often']} in {row['share_of_frames']:.0%} of {row['frames']:,} frames"
+        lines.append(f"{row['path']}: {often} -> {row['saved']}")
     return "\n".join(lines)

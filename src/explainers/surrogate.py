@@ -1,8 +1,8 @@
-"""LIME and Kernel SHAP for one picture: what each superpixel adds to the class's logit, in NumPy alone.
+"""LIME and Kernel SHAP: what each superpixel adds to the class's logit; the arithmetic is NumPy alone.
 
 Both ask the network about coalitions, pictures of which some segments are kept and the others removed, and fit a linear
 model to the answers. "Removed" means replaced by the baseline, another picture of the same size: what the values say
-holds for that replacement only (:func:`removed_picture`).
+holds for that replacement only (:func:`src.explainers.baselines.removed_picture`).
 
 LIME: Ribeiro et al. 2016, "Why should I trust you?", eq. 2 with the kernel of their package.
 Kernel SHAP: Lundberg and Lee 2017, "A unified approach to interpreting model predictions", theorem 2.
@@ -12,17 +12,103 @@ from collections.abc import Callable
 from itertools import combinations
 from math import comb
 
-import cv2
+import keras
 import numpy as np
 
 from src.errors import UserError
+from src.explainers.base import Passes
+from src.explainers.explained_model import BATCH, ExplainedModel
+from src.explainers.perturbation import PerturbationExplainer
 from src.settings import random_generator
 
 Score = Callable[[np.ndarray], np.ndarray]
 """Pictures float32 (M, H, W, 3) as the network takes them -> (M,), the class's logit of each."""
 
-REMOVED_KINDS = ("mean", "blur", "segment_mean", "black")
-BATCH = 32  # pictures made at a time: of 224 x 224 pixels they take 19 MB
+
+class _Surrogate(PerturbationExplainer):
+    """What LIME and Kernel SHAP share: superpixels, and draws that are a function of the seed.
+
+    Args:
+        samples: coalitions asked about.
+        segments: about how many superpixels a picture is cut into.
+        seed: of the draws, the same for every picture.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model | ExplainedModel,
+        *,
+        samples: int = 400,
+        segments: int = 50,
+        seed: int = 0,
+        **options,
+    ):
+        super().__init__(model, **options)
+        if samples < 2 or segments < 2:
+            raise UserError(f"samples and segments must be at least 2. Received: {samples}, {segments}")
+        self.samples, self.segments, self.seed = samples, segments, seed
+
+
+class LIME(_Surrogate):
+    """Ribeiro et al. 2016 (LIME): the coefficients of a linear model of the score near the picture; see
+    :func:`lime_values`. Signed, in units of the target; one value for a whole superpixel.
+
+    It does not show what superpixels do together, and its values need not sum to anything.
+
+    Args:
+        kernel_width: how far from the whole picture coalitions still count.
+        ridge: how much coefficients are shrunk.
+    """
+
+    def __init__(
+        self, model: keras.Model | ExplainedModel, *, kernel_width: float = 0.25, ridge: float = 1.0, **options
+    ):
+        super().__init__(model, **options)
+        if kernel_width <= 0 or ridge < 0:
+            raise UserError(f"kernel_width must be above 0, ridge at least 0. Received: {kernel_width}, {ridge}")
+        self.kernel_width, self.ridge = kernel_width, ridge
+
+    @property
+    def passes(self) -> Passes:
+        return Passes(forward=1 + self.samples, at_most=True)  # equal coalitions are asked once
+
+    def explain_one(self, picture: np.ndarray, removed: np.ndarray, class_index: int, score: float) -> np.ndarray:
+        segments = segment_picture(picture, segments=self.segments)
+        values = lime_values(
+            lambda pictures: self.explained.score(pictures, class_index),
+            picture,
+            segments,
+            removed,
+            samples=self.samples,
+            kernel_width=self.kernel_width,
+            ridge=self.ridge,
+            seed=self.seed,
+        )
+        return values_to_map(values, segments)
+
+
+class KernelSHAP(_Surrogate):
+    """Lundberg and Lee 2017 (Kernel SHAP): each superpixel's Shapley value, a fair share of y(x) - y(removed), to which
+    the shares sum; see :func:`kernel_shap_values`. Signed, in units of the target.
+
+    What superpixels do together is divided among them, and no longer seen.
+    """
+
+    @property
+    def passes(self) -> Passes:
+        return Passes(forward=3 + self.samples, at_most=True)  # with the empty and the full coalition
+
+    def explain_one(self, picture: np.ndarray, removed: np.ndarray, class_index: int, score: float) -> np.ndarray:
+        segments = segment_picture(picture, segments=self.segments)
+        values = kernel_shap_values(
+            lambda pictures: self.explained.score(pictures, class_index),
+            picture,
+            segments,
+            removed,
+            samples=self.samples,
+            seed=self.seed,
+        )
+        return values_to_map(values, segments)
 
 
 def segment_picture(picture: np.ndarray, *, segments: int = 50) -> np.ndarray:
@@ -46,41 +132,6 @@ def segment_picture(picture: np.ndarray, *, segments: int = 50) -> np.ndarray:
     return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
 
 
-def removed_picture(
-    picture: np.ndarray, kind: str = "mean", *, segments: np.ndarray | None = None, black: np.ndarray | float = 0.0
-) -> np.ndarray:
-    """What shows in the place of removed segments.
-
-    Args:
-        picture: (H, W, 3) as the network takes it.
-        kind: "mean", the picture's mean colour everywhere: no edges, and as bright as the picture.
-            "blur", the picture under a Gaussian of sigma = a tenth of its longer side: its coarse colours are left.
-            "segment_mean", each segment's mean colour, the choice of the package lime: in a segment of one colour
-            nothing is removed, so it counts for nothing, and the outlines are left, which can be enough for the network
-            to know the class (docs/explainers.md).
-            "black": evidence for classes that are dark.
-        segments: as of :func:`segment_picture`; needed by "segment_mean" only.
-        black: what black is in the input's own units, a number or (3,).
-
-    Returns:
-        float32 (H, W, 3).
-    """
-    picture = np.asarray(picture, np.float32)
-    if kind == "mean":
-        return np.broadcast_to(picture.mean(axis=(0, 1), dtype=np.float64).astype(np.float32), picture.shape).copy()
-    if kind == "blur":
-        return cv2.GaussianBlur(picture, (0, 0), max(picture.shape[:2]) / 10, borderType=cv2.BORDER_REFLECT)
-    if kind == "segment_mean":
-        if segments is None:
-            raise ValueError("the mean of each segment needs the segments")
-        sizes = np.bincount(segments.ravel())
-        sums = (np.bincount(segments.ravel(), picture[..., channel].ravel()) for channel in range(picture.shape[-1]))
-        return np.stack([total / sizes for total in sums], axis=-1).astype(np.float32)[segments]
-    if kind == "black":
-        return np.broadcast_to(np.asarray(black, np.float32), picture.shape).copy()
-    raise UserError(f"removed segments are replaced by one of {', '.join(REMOVED_KINDS)}. Received: {kind}")
-
-
 def lime_values(
     score: Score,
     picture: np.ndarray,
@@ -102,7 +153,7 @@ def lime_values(
         score: the class's logit; see :data:`Score`.
         picture: (H, W, 3) as the network takes it.
         segments: as of :func:`segment_picture`.
-        baseline: (H, W, 3), as of :func:`removed_picture`.
+        baseline: (H, W, 3), as of :func:`src.explainers.baselines.removed_picture`.
         samples: coalitions drawn, the whole picture included, at least 2. Equal ones are computed once.
         kernel_width: greater than 0; about 0.3 is the distance with half of the segments removed.
         ridge: at least 0.

@@ -19,6 +19,20 @@ def class_logit(logits: tf.Tensor, class_index: tf.Tensor) -> tf.Tensor:
     return tf.gather(logits, class_index, axis=1, batch_dims=1)
 
 
+def class_contrast(versus: int) -> Target:
+    """Why this class rather than that one: the class's logit minus the logit of the class ``versus``.
+
+    What speaks for both falls away. Raises ``UserError`` at once for a negative number.
+    """
+    if versus < 0:
+        raise UserError(f"classes are numbered from 0. Received: {versus}")
+
+    def contrast(logits: tf.Tensor, class_index: tf.Tensor) -> tf.Tensor:
+        return class_logit(logits, class_index) - logits[:, versus]
+
+    return contrast
+
+
 def find_class(name: str, class_names: Sequence[str]) -> int:
     """Index of a class by its name, whatever the case. Raises ``UserError`` that lists the nearest names."""
     folded = [known.casefold() for known in class_names]

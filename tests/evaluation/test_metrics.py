@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from src.evaluation.artefacts import Predictions, format_report, save_comparison, save_evaluation
-from src.evaluation.metrics import evaluate_predictions, wilson_interval
+from src.evaluation.metrics import evaluate_predictions
 from src.imaging import read_image, write_image
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
@@ -47,13 +47,6 @@ def test_a_class_without_pictures_has_no_area():
     result = evaluate_predictions([0, 0, 1], _probabilities(np.array([0, 1, 1])), NAMES)
     assert result.per_class["c"]["roc_auc"] is None and result.roc_auc is None
     json.dumps(result.as_json(), allow_nan=False)
-
-
-def test_wilson_interval_of_known_cases():
-    # Newcombe (1998), table I: 81 of 263 and 0 of 20
-    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
-    assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("first", [50, 86, 95])

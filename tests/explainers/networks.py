@@ -78,6 +78,35 @@ def nested_network(kind: str) -> keras.Model:
     return keras.Model(inputs, x)
 
 
+def residual_network(form: str = "flat") -> keras.Model:
+    """The layer "within" is passed by a shortcut: in the graph itself, around a nested branch or within a nested model.
+    The weights are the same in every form."""
+    keras.utils.set_random_seed(4)
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(4, 3, name="before")(inputs / 255.0)
+    if form == "a nested branch":
+        inner = keras.Input((10, 10, 4))
+        y = keras.Model(inner, layers.Conv2D(4, 3, padding="same", name="within")(inner), name="branch")(x)
+    else:
+        y = layers.Conv2D(4, 3, padding="same", name="within")(x)
+    x = layers.Add(name="after")([x, y])
+    if form == "all nested":
+        blocks, inputs = keras.Model(inputs, x, name="blocks"), keras.Input((12, 12, 3))
+        x = blocks(inputs)
+    x = layers.Dense(3, name="logits")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Softmax(name="probabilities")(x))
+
+
+def linear_network(side: int = 4, zero: bool = False) -> tuple[keras.Model, np.ndarray]:
+    """Two logits that are linear in the picture (side, side, 3), and their weights (2, side, side, 3)."""
+    weights = np.random.default_rng(5).normal(size=(side * side * 3, 2)).astype(np.float32) * (not zero)
+    inputs = keras.Input((side, side, 3))
+    head = layers.Dense(2, use_bias=False, name="logits")
+    model = keras.Model(inputs, head(layers.Flatten()(inputs)))
+    head.set_weights([weights])
+    return model, weights.T.reshape(2, side, side, 3)
+
+
 def random_inputs(count: int = 4, side: int = 12, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0, 255, (count, side, side, 3)).astype(np.float32)
 

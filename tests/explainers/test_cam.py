@@ -1,20 +1,25 @@
-"""Grad-CAM against maps computed by hand, an identity, and what must not happen."""
+"""Class activation maps by gradient against maps computed by hand, identities, and what must not happen."""
 
 import keras
 import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.explainers.cam import ClassActivationMap
-from src.explainers.registry import EXPLAINERS, create_explainer
+from src.explainers.cam import (
+    CAM_METHODS,
+    ClassActivationMap,
+    first_component,
+    gradcam_plus_plus_weights,
+    weighted_map,
+    xgradcam_weights,
+)
+from src.explainers.registry import create_explainer
 from src.explainers.targets import class_logit
 from tests.explainers.networks import (
     HAND_INPUT,
-    assert_unchanged,
     hand_weighted,
     random_inputs,
     random_network,
-    snapshot,
 )
 
 
@@ -102,44 +107,59 @@ def test_weights_learnt_later_are_explained_without_building_anew():
     np.testing.assert_allclose(explainer.explain(HAND_INPUT, 0).heatmaps, 3 * before, rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", EXPLAINERS)
-class TestContract:
-    """What every explainer in the registry must satisfy."""
-
-    def test_batch_equals_one_by_one_and_the_model_stays(self, method):
-        model, inputs = random_network("softmax in Dense"), random_inputs(5)
-        model.get_layer("conv1").trainable = False
-        before = snapshot(model)
-        explainer = create_explainer(method, model)
-        together = explainer.explain(inputs)
-        alone = [explainer.explain(inputs[i : i + 1]) for i in range(5)]
-        assert together.heatmaps.dtype == np.float32 and together.heatmaps.ndim == 3 and len(together) == 5
-        np.testing.assert_allclose(together.heatmaps, np.concatenate([one.heatmaps for one in alone]), atol=1e-6)
-        assert np.array_equal(together.class_index, together.predicted)
-        np.testing.assert_allclose(together.probabilities, model.predict(inputs, verbose=0), atol=1e-6)
-        assert_unchanged(model, before)
-
-    def test_the_class_matters_for_all_or_for_each(self, method):
-        inputs, explainer = random_inputs(3), create_explainer(method, random_network())
-        of_class = [explainer.explain(inputs, index).heatmaps for index in range(3)]
-        assert not np.allclose(of_class[0], of_class[1])
-        mixed = explainer.explain(inputs, [2, 0, 1])
-        assert mixed.class_index.tolist() == [2, 0, 1]
-        expected = np.stack([of_class[2][0], of_class[0][1], of_class[1][2]])
-        np.testing.assert_allclose(mixed.heatmaps, expected, atol=1e-6)
-
-    def test_errors_are_sentences_and_leave_the_model(self, method):
-        model = random_network()
-        before = snapshot(model)
-        with pytest.raises(UserError, match=r"numbered 0 to 2.*7"):
-            create_explainer(method, model).explain(random_inputs(), 7)
-        with pytest.raises(UserError, match="Received"):
-            create_explainer(method, model).explain(random_inputs(side=13))
-        with pytest.raises(UserError, match="no layer nonsense"):
-            create_explainer(method, model, target_layer="nonsense")
-        assert_unchanged(model, before)
+# Two channels of 2 x 2 cells and their gradients, for values computed by hand.
+ACTIVATIONS = np.array([[[1, 2], [3, 4]], [[0, 1], [1, 2]]], np.float32)
+GRADIENTS = np.array([[[1, -1], [2, 0]], [[-1, 1], [0, 4]]], np.float32)
 
 
-def test_unknown_method_is_named_with_those_there_are():
-    with pytest.raises(UserError, match="there are gradcam"):
-        create_explainer("grad-cam", hand_weighted())
+@pytest.mark.parametrize(
+    "method, expected",
+    [
+        ("gradcam", 0.5 * ACTIVATIONS[0] + 1.0 * ACTIVATIONS[1]),
+        # alpha = 1 / (2 + g sum A): 1/12 and 1/22 of the first channel, 1/6 and 1/18 of the second
+        ("gradcam++", (1 / 12 + 2 / 22) * ACTIVATIONS[0] + (1 / 6 + 4 / 18) * ACTIVATIONS[1]),
+        ("hirescam", [[1, 0], [6, 8]]),  # -2 + 1 in the second cell
+        ("layercam", [[1, 1], [6, 8]]),
+        ("xgradcam", 5 / 10 * ACTIVATIONS[0] + 9 / 4 * ACTIVATIONS[1]),
+    ],
+)
+def test_hand_computed_weights(method, expected):
+    activations, gradients = (np.moveaxis(array, 0, -1)[None] for array in (ACTIVATIONS, GRADIENTS))
+    found = weighted_map(activations, CAM_METHODS[method](activations, gradients))
+    np.testing.assert_allclose(found[0], expected, rtol=1e-6)
+
+
+def test_channels_that_cancel_have_no_weight():
+    activations = np.array([1.0, -1.0, 2.0, -2.0], np.float32).reshape(1, 2, 2, 1)
+    assert np.array_equal(xgradcam_weights(activations, np.ones_like(activations)), np.zeros((1, 1, 1, 1)))
+    flat = gradcam_plus_plus_weights(activations * 0, activations * 0)
+    assert np.array_equal(flat, np.zeros((1, 1, 1, 1)))
+
+
+@pytest.mark.parametrize("method", ["hirescam", "xgradcam"])
+def test_with_global_average_and_linear_head_three_methods_are_one(method):
+    model, inputs = random_network(), random_inputs()
+    expected = create_explainer("gradcam", model).explain(inputs, 1).heatmaps
+    assert expected.max() > 0
+    np.testing.assert_allclose(
+        create_explainer(method, model).explain(inputs, 1).heatmaps, expected, rtol=1e-4, atol=1e-7
+    )
+
+
+def test_first_component_is_the_singular_one_with_a_positive_sum():
+    activations = np.random.default_rng(0).normal(0.3, 1, (3, 4, 5, 6)).astype(np.float32)
+    found = first_component(activations)
+    for one, expected in zip(found, activations):
+        _, _, vectors = np.linalg.svd(expected.reshape(20, 6))
+        projected = (expected.reshape(20, 6) @ vectors[0]).reshape(4, 5)
+        projected *= np.sign(projected.sum())
+        assert projected.min() < 0 < projected.max()
+        np.testing.assert_allclose(one, np.maximum(projected, 0), atol=1e-4)
+    outer = np.arange(1.0, 5.0).reshape(1, 2, 2, 1) * np.array([-3.0, -4.0])  # rank one: u v^T, |v| = 5
+    np.testing.assert_allclose(first_component(np.float32(outer))[0], [[5, 10], [15, 20]], rtol=1e-5)
+    assert np.array_equal(first_component(np.zeros((1, 2, 2, 3), np.float32)), np.zeros((1, 2, 2)))
+
+
+def test_eigencam_answers_alike_for_every_class():
+    explainer, inputs = create_explainer("eigencam", random_network()), random_inputs()
+    assert np.array_equal(explainer.explain(inputs, 0).heatmaps, explainer.explain(inputs, 1).heatmaps)

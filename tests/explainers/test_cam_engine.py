@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
 
 from src.explainers.cam import CAM_METHODS, ClassActivationMap
 from src.inference.engine import create_engine
@@ -17,6 +16,7 @@ from tests.explainers.networks import (
     nested_network,
     random_inputs,
     random_network,
+    residual_network,
     snapshot,
 )
 
@@ -129,32 +129,10 @@ def test_no_engine_and_keras_again_are_the_whole_graph(make):
     assert_agree(explainer.explain(inputs), ClassActivationMap(model).explain(inputs))
 
 
-def _residual(nested: bool) -> keras.Model:
-    """The layer "within" is passed by a shortcut: in the graph itself, in a nested model or around one."""
-    keras.utils.set_random_seed(4)
-    inputs = keras.Input((12, 12, 3))
-    x = layers.Conv2D(4, 3, name="before")(inputs / 255.0)
-    if nested:
-        inner = keras.Input((10, 10, 4))
-        y = keras.Model(inner, layers.Conv2D(4, 3, padding="same", name="within")(inner), name="branch")(x)
-    else:
-        y = layers.Conv2D(4, 3, padding="same", name="within")(x)
-    x = layers.Add(name="after")([x, y])
-    x = layers.Dense(3, name="logits")(layers.GlobalAveragePooling2D()(x))
-    return keras.Model(inputs, layers.Softmax(name="probabilities")(x))
-
-
 @pytest.mark.parametrize("form", ["flat", "a nested branch", "all nested"])
 def test_within_a_residual_block_the_engine_is_left_aside(form):
-    model, inputs = _residual(form == "a nested branch"), random_inputs()
-    if form == "all nested":
-        blocks = keras.Model(model.inputs, model.get_layer("after").output, name="blocks")
-        picture = keras.Input((12, 12, 3))
-        x = layers.GlobalAveragePooling2D()(blocks(picture))
-        logits = layers.Dense(3, name="logits")
-        model, flat = keras.Model(picture, layers.Softmax()(logits(x))), model
-        logits.set_weights(flat.get_layer("logits").get_weights())
-    expected = ClassActivationMap(_residual(False), target_layer="within").explain(inputs)
+    model, inputs = residual_network(form), random_inputs()
+    expected = ClassActivationMap(residual_network(), target_layer="within").explain(inputs)
     engines = []
     explainer = ClassActivationMap(model, target_layer="within", engine=lambda *tensors: engines.append(tensors))
     assert_agree(explainer.explain(inputs), expected)

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from src.explainers import surrogate
+from src.explainers.baselines import removed_picture
 from src.settings import random_generator
 from tests.explainers.networks import random_inputs
 from tests.explainers.parity import (
@@ -137,7 +138,7 @@ def segmented(model):
     logits = without_softmax(model)
     return (
         lambda batch: logits(np.asarray(batch, np.float32)).numpy()[:, CLASS_INDEX],
-        picture, squares, surrogate.removed_picture(picture),
+        picture, squares, removed_picture(picture),
     )  # fmt: skip
 
 

@@ -1,15 +1,18 @@
 """Streaming, choosing, drawing and measuring many explained pictures, with an explainer that needs no network."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.explainers.base import Explanation
-from src.explainers.gallery import Gallery, _spread, choose_samples
+from src.explainers.base import Explanation, concatenate
+from src.explainers.gallery import Gallery, _evenly, _spread, choose_samples
 from src.explainers.stream import ExplainedPictures, explain_pictures
 from src.explainers.summary import compare_strength, measure_localisation, save_heatmaps, summarize_test_part
 from src.explainers.targets import find_class
+from src.heatmap_drawing import heatmap_layer, overlay_heatmap, scale_maximum
 from src.imaging import ImageError, read_image, write_image
 
 
@@ -102,6 +105,91 @@ def test_gallery_writes_what_its_names_say(explained, tmp_path):
     assert sheet.std() > 20
     names = [path.name for path in gallery.draw_each()]
     assert names == ["x.png", "x_2.png", "c.png", "d.png"]
+    assert not list((tmp_path / "out" / "correct").rglob("*_overlay.png"))
+
+
+def _read_layer(path):
+    return cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
+
+
+@pytest.mark.parametrize("style", [{}, {"signed": True}, {"contours": True}, {"clip": 0.5}])
+def test_pictures_named_get_layers_of_their_own_size(explained, tmp_path, style):
+    explained.explanation.heatmaps[3] -= 0.5
+    paths = Gallery(tmp_path / "out", explained, ["cat", "dog"], "gradcam", "inferno", **style).draw_each()
+    assert sorted(path.name for path in paths[0].parent.glob("d*")) == ["d.png", "d_layer.png", "d_overlay.png"]
+    heatmap, signed = explained.explanation.heatmaps[3], style.get("signed", False)
+    maximum = scale_maximum(heatmap, signed=signed, clip=style.get("clip", 0.0))
+    drawn = {"signed": signed, "contours": style.get("contours", False)}
+    overlay = overlay_heatmap(read_image(explained.paths[3]), heatmap, maximum, **drawn)
+    assert overlay.shape == (40, 60, 3)
+    assert np.array_equal(read_image(paths[3].with_name("d_overlay.png")), overlay)
+    assert np.array_equal(
+        _read_layer(paths[3].with_name("d_layer.png")), heatmap_layer(heatmap, (40, 60), maximum, **drawn)
+    )
+    assert _read_layer(paths[2].with_name("c_layer.png"))[..., 3].max() == 0  # the map that is zero
+
+
+def test_layers_take_no_other_pictures_name(explained, tmp_path):
+    """d_overlay.png is a picture's drawing, so that the layers of d.png need another name."""
+    other = tmp_path / "in" / "d_overlay.png"
+    write_image(other, read_image(explained.paths[0]))
+    explained.paths[0] = str(other)
+    paths = Gallery(tmp_path / "out", explained, ["cat", "dog"], "gradcam", "inferno").draw_each()
+    assert [path.name for path in paths] == ["d_overlay.png", "x.png", "c.png", "d_2.png"]
+    assert len(list(paths[0].parent.iterdir())) == 12
+
+
+def test_a_runner_up_is_drawn_on_the_same_scale(explained, tmp_path):
+    first = explained.explanation
+    second = dataclasses.replace(first, heatmaps=4 * first.heatmaps, class_index=1 - first.class_index)
+    options = (explained, ["cat", "dog"], "gradcam", "inferno")
+    alone = Gallery(tmp_path / "one", *options).draw_each()
+    both = Gallery(tmp_path / "two", *options, runner_up=second).draw_each()
+    assert not np.array_equal(read_image(alone[0]), read_image(both[0]))
+    picture, maximum = read_image(explained.paths[0]), scale_maximum(second.heatmaps[0])
+    overlay = overlay_heatmap(picture, first.heatmaps[0], maximum)
+    assert np.array_equal(read_image(both[0].with_name("x_overlay.png")), overlay)
+    with pytest.raises(ValueError, match="another class"):
+        Gallery(tmp_path, *options, runner_up=first)
+    with pytest.raises(ValueError, match="same pictures"):
+        Gallery(tmp_path, *options, runner_up=concatenate([second, second]))
+
+
+def test_sheets_show_their_options(explained, tmp_path):
+    explained.explanation.heatmaps[0] -= 0.5
+    options = (explained, ["cat", "dog"], "gradcam")
+    drawn = [
+        read_image(Gallery(tmp_path / "out", *options, colormap, **style).draw_sheet([0, 1, 2]))
+        for colormap, style in (
+            ("inferno", {}), ("jet", {}), ("inferno", {"signed": True}), ("inferno", {"contours": True}),
+            ("inferno", {"clip": 0.3}),
+        )
+    ]  # fmt: skip
+    assert all(other.shape != drawn[0].shape or not np.array_equal(other, drawn[0]) for other in drawn[1:])
+    gallery = Gallery(tmp_path / "out", *options, "inferno")
+    assert gallery._heading() == "out: Grad-CAM of the layer conv"
+    layerless = dataclasses.replace(explained, explanation=dataclasses.replace(explained.explanation, target_layer=""))
+    assert Gallery(tmp_path / "out", layerless, [], "saliency", "inferno")._heading() == "out: saliency"
+
+
+def test_class_focus_shows_what_was_predicted_rightly(explained, tmp_path):
+    """Of the four only 0 (cat) and 2 (cat, zero) are right and explained for their class: one row, one crop."""
+    for index, gray in enumerate((20, 90, 60, 120)):
+        write_image(explained.paths[index], np.full((40, 60, 3), gray, np.uint8))
+    gallery = Gallery(tmp_path / "out", explained, ["cat", "dog"], "gradcam", "inferno")
+    drawn = read_image(gallery.draw_class_focus())
+    grays = {gray: int((drawn == gray).all(axis=2).sum()) // (128 * 128) for gray in (20, 40, 60, 90, 120)}
+    assert grays == {20: 1, 40: 1, 60: 0, 90: 0, 120: 0}  # the crop of picture 0, and the mean of 0 and 2
+    for style in ({"signed": True}, {"clip": 0.5}):
+        other = Gallery(tmp_path / "out", explained, ["cat", "dog"], "gradcam", "inferno", **style)
+        assert not np.array_equal(read_image(other.draw_class_focus("other.png")), drawn)
+    none = dataclasses.replace(explained, labels=np.full(4, -1))
+    assert Gallery(tmp_path / "out", none, ["cat", "dog"], "gradcam", "inferno").draw_class_focus("n.png") is None
+
+
+def test_many_are_thinned_out_evenly():
+    assert _evenly(np.arange(10), 3).tolist() == [0, 4, 9] and _evenly(np.arange(3), 9).tolist() == [0, 1, 2]
+    assert _evenly(np.arange(0), 3).tolist() == []
 
 
 def test_raw_maps_are_kept(explained, tmp_path):

@@ -8,11 +8,10 @@ import pytest
 
 from src.errors import UserError
 from src.explainers import surrogate
+from src.explainers.baselines import REMOVALS, removed_picture
 from src.explainers.surrogate import (
-    REMOVED_KINDS,
     kernel_shap_values,
     lime_values,
-    removed_picture,
     score_coalitions,
     segment_picture,
     shapley_coalitions,
@@ -104,32 +103,6 @@ def test_segments_do_not_depend_on_the_range_but_on_their_number(photograph):
     assert len(np.unique(segment_picture(np.full((20, 20, 3), 7.0), segments=4))) > 1  # one colour: a plain grid
     with pytest.raises(UserError, match="at least 2 segments.*1"):
         segment_picture(photograph, segments=1)
-
-
-def test_removed_pictures_by_hand():
-    picture = np.zeros((2, 4, 3), np.float32)
-    picture[:, 0], picture[:, 3] = [8, 0, 4], [0, 16, 4]
-    segments = np.array([[0, 0, 1, 1], [0, 0, 1, 1]])
-    assert np.array_equal(removed_picture(picture), np.broadcast_to([2.0, 4.0, 2.0], picture.shape))
-    halves = np.repeat([[4.0, 0.0, 2.0], [0.0, 8.0, 2.0]], 2, axis=0)
-    assert np.array_equal(removed_picture(picture, "segment_mean", segments=segments), np.stack([halves, halves]))
-    assert np.array_equal(removed_picture(picture, "black"), np.zeros_like(picture))
-    caffe = [-103.9, -116.8, -123.7]
-    assert np.array_equal(removed_picture(picture, "black", black=caffe)[1, 2], np.float32(caffe))
-    assert np.array_equal(picture[:, 0, 0], [8, 8])  # the picture stays
-    with pytest.raises(UserError, match="mean, blur, segment_mean, black. Received: white"):
-        removed_picture(picture, "white")
-
-
-def test_a_blurred_picture_keeps_coarse_colours_only():
-    steps = np.zeros((60, 80, 3), np.float32)
-    steps[:, 40:] = 200.0
-    fine = steps + np.where(np.indices((60, 80)).sum(axis=0) % 2, 20.0, -20.0).astype(np.float32)[..., None]
-    blurred = removed_picture(fine, "blur")
-    np.testing.assert_allclose(blurred, removed_picture(steps, "blur"), atol=0.2)  # the checkerboard is gone
-    # A step under a Gaussian of sigma 8 = 80 / 10: 5.5 pixels from the edge its normal integral up to 5.5 / 8.
-    assert blurred[30, 45, 0] == pytest.approx(200 * 0.7541, abs=1.0)
-    assert blurred[0, 0, 0] == pytest.approx(0, abs=0.1) and blurred[59, 79, 0] == pytest.approx(200, abs=0.1)
 
 
 def test_a_map_repeats_each_value_over_its_segment():
@@ -351,15 +324,15 @@ def test_every_parameter_matters_and_nothing_else(method):
     np.testing.assert_allclose(half, one / 2, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", REMOVED_KINDS)
+@pytest.mark.parametrize("kind", REMOVALS)
 def test_what_is_removed_matters(kind, photograph):
     """A score that reads the brightness: each segment's value is what its removal takes of it."""
     segments = segment_picture(photograph, segments=9)
-    baseline = removed_picture(photograph, kind, segments=segments)
+    baseline = removed_picture(photograph, kind)
     values = kernel_shap_values(
         lambda batch: batch.mean(axis=(1, 2, 3), dtype=np.float64), photograph, segments, baseline, samples=4000
     )
     difference = (photograph.astype(np.float64) - baseline).mean(axis=-1)
     expected = np.bincount(segments.ravel(), difference.ravel()) / segments.size
     np.testing.assert_allclose(values, expected, atol=1e-6)
-    assert (np.abs(values).max() < 1e-6) == (kind == "segment_mean")  # brightness is what it keeps
+    assert np.abs(values).max() > 1e-3

@@ -1,0 +1,126 @@
+"""Class activation maps without gradients: each channel is weighed by what the score does when only its area is left
+(Score-CAM) or when it is taken out (Ablation-CAM). Maps as in ``cam.py``: L = ReLU(sum_k w_k A^k)."""
+
+import cv2
+import keras
+import numpy as np
+import tensorflow as tf
+
+from src.errors import UserError
+from src.explainers.base import Passes
+from src.explainers.baselines import removed_picture
+from src.explainers.cam import LayerExplainer
+from src.explainers.explained_model import BATCH, ExplainedModel
+
+
+class ScoreCAM(LayerExplainer):
+    """Wang et al. 2020 (Score-CAM, arXiv 1910.01279), definitions 1 to 3: w = softmax over channels of the increase
+
+    C(A^k) = f(X o H_k) - f(X_b), H_k the channel enlarged to the picture and scaled to 0..1 by its own least and
+    largest value, X o H_k the picture where H_k is 1 and the removed one X_b where it is 0, f the target (a logit;
+    probabilities would make the weights nearly equal).
+
+    A channel that is the same everywhere marks no area: it gets no weight. Channels are taken in the order of their
+    largest activation, which bounds what each can add to a cell, and the rest is left out once 32 of them have moved no
+    cell of the map by more than ``tolerance`` of its largest value.
+
+    The masks are as coarse as the layer, and soft: most leave something of the whole picture. With scores far apart
+    the softmax is all on one channel.
+
+    Args:
+        removal: what X_b is; see :func:`src.explainers.baselines.removed_picture`.
+        tolerance: share 0..1 of the map's largest value; 0 takes every channel.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model | ExplainedModel,
+        *,
+        removal: str = "mean",
+        tolerance: float = 0.01,
+        **options,
+    ):
+        super().__init__(model, **options)
+        self.removal, self.tolerance = removal, tolerance
+        removed_picture(np.zeros((1, 1, 3)), removal)  # an unknown kind is refused now
+        if not 0 <= tolerance < 1:
+            raise UserError(f"tolerance must be at least 0 and below 1. Received: {tolerance}")
+        self.channels_used: list[int] = []  # of each picture of the last batch
+
+    @property
+    def passes(self) -> Passes:
+        return Passes(forward=self.layer.channels + 1, backward=1, at_most=self.tolerance > 0)
+
+    def compute(self, inputs: np.ndarray, wanted: np.ndarray) -> tuple:
+        activations, _, logits, probabilities, class_index = self.layer.differentiate(inputs, wanted)
+        self.channels_used = []
+        heatmaps = [
+            self._explain_one(*of_picture) for of_picture in zip(inputs, activations.numpy(), class_index.numpy())
+        ]
+        return np.stack(heatmaps), logits, probabilities, class_index
+
+    def _explain_one(self, picture: np.ndarray, activations: np.ndarray, class_index: int) -> np.ndarray:
+        """The map (h, w) of one picture (H, W, 3) with activations (h, w, K)."""
+        lowest, highest = activations.min(axis=(0, 1)), activations.max(axis=(0, 1))
+        order = np.argsort(-np.maximum(highest, -lowest), kind="stable")
+        order = order[highest[order] > lowest[order]]
+        removed = removed_picture(picture, self.removal, self.explained.black)
+        base = self.explained.score(removed[None], class_index)[0]
+        increases, heatmap = np.zeros(0, np.float32), np.zeros(activations.shape[:2], np.float32)
+        for start in range(0, len(order), BATCH):
+            chosen, before = order[start : start + BATCH], heatmap
+            masks = (activations[..., chosen] - lowest[chosen]) / (highest[chosen] - lowest[chosen])
+            masked = blend(picture, removed, np.moveaxis(masks, -1, 0))
+            increases = np.append(increases, self.explained.score(masked, class_index) - base)
+            heatmap = np.maximum(activations[..., order[: start + BATCH]] @ softmax(increases), 0)
+            if np.abs(heatmap - before).max() < self.tolerance * heatmap.max():
+                break
+        self.channels_used.append(len(increases))
+        return heatmap
+
+
+def blend(picture: np.ndarray, removed: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """``picture`` (H, W, 3) where masks (M, h, w), enlarged bilinearly, are 1 and ``removed`` where they are 0: float32
+    (M, H, W, 3)."""
+    size = (picture.shape[1], picture.shape[0])
+    enlarged = np.stack([cv2.resize(np.float32(mask), size, interpolation=cv2.INTER_LINEAR) for mask in masks])
+    return removed + enlarged[..., None] * (picture - removed)
+
+
+def softmax(values: np.ndarray) -> np.ndarray:
+    """exp(v) / sum exp(v), float32 (K,)."""
+    exponents = np.exp(np.float64(values) - values.max())
+    return (exponents / exponents.sum()).astype(np.float32)
+
+
+class AblationCAM(LayerExplainer):
+    """Desai and Ramaswamy 2020 (Ablation-CAM): w_k = (y - y_k) / |y|, y_k the score with channel k set to 0.
+
+    The paper divides by y; by its amount, a channel that speaks for the class has a positive weight where the score is
+    negative too. Where y is 0 the differences stand undivided.
+
+    The cut is made after the layer, so only the layers that follow it are computed anew. 0 is "nothing" only for
+    activations of at least 0.
+    """
+
+    @property
+    def passes(self) -> Passes:
+        return Passes(partial=self.layer.channels, backward=1)
+
+    def compute(self, inputs: np.ndarray, wanted: np.ndarray) -> tuple:
+        activations, _, logits, probabilities, class_index = self.layer.differentiate(inputs, wanted)
+        scores = self.explained.score_logits(logits, class_index)
+        heatmaps = [
+            self._explain_one(inputs[i : i + 1], activations[i], float(scores[i]), int(class_index[i]))
+            for i in range(len(inputs))
+        ]
+        return np.stack(heatmaps), logits, probabilities, class_index
+
+    def _explain_one(self, picture: np.ndarray, activations: tf.Tensor, score: float, class_index: int) -> np.ndarray:
+        """The map (h, w) of one picture (1, H, W, 3) with activations (h, w, K)."""
+        identity, scores = np.eye(self.layer.channels, dtype=np.float32), []
+        for start in range(0, self.layer.channels, BATCH):
+            kept = tf.constant(1.0 - identity[start : start + BATCH])[:, None, None, :]
+            scores.append(self.layer.score_activations(picture, activations[None] * kept, class_index))
+        weights = (score - np.concatenate(scores)) / (abs(score) or 1.0)
+        return np.maximum(activations.numpy() @ weights, 0)

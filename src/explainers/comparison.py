@@ -1,0 +1,287 @@
+"""Methods beside each other on one model and the same pictures: every measure, with intervals, beside two controls."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from src.explainers import faithfulness, sanity
+from src.explainers.base import Explainer, Explanation, Passes
+from src.explainers.baselines import removed_picture
+from src.explainers.controls import CenterBlob, RandomMap, random_map
+from src.explainers.explained_model import ExplainedModel
+from src.explainers.localisation import energy_on_object, peak_on_object
+from src.heatmap_drawing import enlarge_heatmap
+from src.intervals import Interval, bootstrap_interval, paired_interval, share_interval
+from src.plotting import Compared, Measure, Score, rank_scores
+from src.progress import track
+
+# In the order of the table. What needs masks is left out where there are none.
+MEASURES: dict[str, Measure] = {
+    "pointing_game": Measure("pointing game", True, "{:.2f}"),
+    "energy_in_mask": Measure("energy in mask", True, "{:.2f}"),
+    "insertion_auc": Measure("insertion AUC", True, "{:.2f}"),
+    "deletion_auc": Measure("deletion AUC", False, "{:.2f}"),
+    "average_drop": Measure("average drop", False, "{:.2f}"),
+    "average_increase": Measure("average increase", True, "{:.2f}"),
+    "road": Measure("ROAD", True, "{:.3f}"),
+    "mu_fidelity": Measure("mu-fidelity", True, "{:.2f}"),
+    "sensitivity": Measure("sensitivity to noise", False, "{:.2f}"),
+    "randomisation": Measure("likeness, layers randomised", False, "{:.2f}"),
+    "seconds_per_image": Measure("seconds a picture", None, "{:.3g}"),
+}
+NEED_MASKS = ("pointing_game", "energy_in_mask")
+SHARES = ("pointing_game", "average_increase")  # hits and misses: Wilson's interval
+# A blob moves under no noise, and stays whatever the layers are: here the controls are no rivals.
+NOT_JUDGED = ("sensitivity", "randomisation", "seconds_per_image")
+# So few runs of the network that a method is tried once before it is timed: its first call also traces it.
+_CHEAP = 150
+_RANDOM_MAPS = 200
+
+
+@dataclass(frozen=True)
+class ComparisonSettings:
+    """How the measures are taken.
+
+    Attributes:
+        steps: of deletion and insertion, each a forward pass.
+        shares: of the pixels that ROAD removes.
+        subsets, grid, subset_share: of mu-fidelity: how many, of cells grid x grid, with which share of them.
+        sanity_pictures: how many of the pictures serve for sensitivity and randomisation.
+        noisy_copies, noise: of sensitivity: how many, with noise up to that share of the inputs' range.
+        value_range: least and largest value of the inputs.
+        seed: of all draws.
+    """
+
+    steps: int = 20
+    shares: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
+    subsets: int = 128
+    grid: int = 7
+    subset_share: float = 0.2
+    sanity_pictures: int = 4
+    noisy_copies: int = 2
+    noise: float = 0.02
+    value_range: tuple[float, float] = (0.0, 255.0)
+    seed: int = 42
+
+    @property
+    def passes(self) -> int:
+        """Forward passes that the measures take for each picture and method, without the maps themselves."""
+        return 2 * (self.steps + 1) + 2 * len(self.shares) + 1
+
+
+@dataclass
+class MethodResult:
+    """What one method, or control, came to.
+
+    Attributes:
+        explanation: of all pictures.
+        values: measure -> one value for each picture it was taken on; NaN where not defined.
+        passes: of one picture.
+    """
+
+    title: str
+    is_control: bool
+    signed: bool
+    passes: Passes
+    explanation: Explanation
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def interval(self, measure: str, seed: int) -> Interval:
+        """Mean and 95% interval: Wilson's for hits and misses, else the bootstrap's."""
+        values = self.values[measure]
+        if measure in SHARES and np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
+            return share_interval(values)
+        return bootstrap_interval(values, seed=seed)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Results by name, methods in the order of their mean rank, controls last."""
+
+    results: dict[str, MethodResult]
+    measures: list[str]
+    count: int
+    settings: ComparisonSettings
+
+    def beats_controls(self, name: str, measure: str) -> bool | None:
+        """Whether the method's mean is better than each control's, by 95% intervals of the paired differences."""
+        if measure in NOT_JUDGED or self.results[name].is_control:
+            return None
+        sign = 1 if MEASURES[measure].higher_is_better else -1
+        return all(
+            sign * (bound := paired_interval(self.results[name].values[measure], control.values[measure])).mean > 0
+            and min(sign * bound.low, sign * bound.high) > 0
+            for control in self.results.values()
+            if control.is_control
+        )
+
+    def rows(self) -> list[Compared]:
+        """As the table of methods takes them."""
+        return [self._row(name) for name in self.results]
+
+    def _row(self, name: str) -> Compared:
+        result, scores = self.results[name], []
+        for measure in self.measures:
+            found = result.interval(measure, self.settings.seed)
+            known = math.isfinite(found.mean)
+            scores.append(
+                Score(found.mean, found.low, found.high, self.beats_controls(name, measure)) if known else None
+            )
+        return Compared(result.title, scores, result.is_control)
+
+    def mean_ranks(self) -> dict[str, float]:
+        """Of the methods, over all measures that have a better way; see :func:`src.plotting.rank_scores`."""
+        ranks = rank_scores(self.rows(), [MEASURES[measure] for measure in self.measures])
+        return {
+            name: float(np.nanmean(row))
+            for (name, result), row in zip(self.results.items(), ranks)
+            if not result.is_control
+        }
+
+
+def sort_by_rank(comparison: Comparison) -> Comparison:
+    """The same with its methods in the order of their mean rank, controls last."""
+    ranks = comparison.mean_ranks()
+    names = sorted(comparison.results, key=lambda name: ranks.get(name, math.inf))
+    return Comparison(
+        {name: comparison.results[name] for name in names}, comparison.measures, comparison.count, comparison.settings
+    )
+
+
+class MethodComparison:
+    """Measures methods on the same pictures, one after the other.
+
+    Args:
+        explained: the model.
+        inputs: float32 (N, H, W, 3), the pictures as the model takes them.
+        masks: for each picture its object's mask, bool (H, W), or None; all None leaves out what needs masks.
+        randomised: the same model with layers drawn anew, for the sanity check.
+        settings: how the measures are taken.
+    """
+
+    def __init__(
+        self,
+        explained: ExplainedModel,
+        inputs: np.ndarray,
+        masks: Sequence[np.ndarray | None],
+        randomised: ExplainedModel,
+        settings: ComparisonSettings,
+    ):
+        self.explained, self.inputs, self.masks = explained, inputs, list(masks)
+        self.randomised, self.settings = randomised, settings
+        logits, probabilities = explained.answer(inputs)
+        self.class_index = logits.argmax(axis=1)
+        self._confidence = probabilities[np.arange(len(inputs)), self.class_index]
+        self._gray = [removed_picture(picture, "mean", explained.black) for picture in inputs]
+        self._blurred = [removed_picture(picture, "blur", explained.black) for picture in inputs]
+        self._subsets = faithfulness.draw_subsets(
+            grid=settings.grid, share=settings.subset_share, count=settings.subsets, seed=settings.seed
+        )
+        # What the score loses depends on the picture alone: computed once for all methods.
+        self._drops = [
+            faithfulness.score_drops(self._logit(label), picture, self._subsets, baseline=gray)
+            for picture, label, gray in track(
+                list(zip(inputs, self.class_index, self._gray)), what="Pictures without random cells"
+            )
+        ]
+
+    def run(self, build: Mapping[str, tuple[str, Callable[[ExplainedModel], Explainer]]]) -> Comparison:
+        """Measure these methods and the controls.
+
+        Args:
+            build: name -> (title, what builds the explainer for a model).
+        """
+        everything = {name: (*entry, False) for name, entry in build.items()}
+        everything |= {
+            "random": ("control: random map", lambda model: RandomMap(model, seed=self.settings.seed), True),
+            "blob": ("control: blob in the centre", CenterBlob, True),
+        }
+        results = {}
+        with track(total=len(everything), what="Comparing", unit="methods") as progress:
+            for name, (title, make, is_control) in everything.items():
+                progress.set_postfix_str(title)
+                results[name] = self._measure(title, make, is_control)
+                progress.update(1)
+        has_masks = any(mask is not None for mask in self.masks)
+        measures = [measure for measure in MEASURES if has_masks or measure not in NEED_MASKS]
+        return sort_by_rank(Comparison(results, measures, len(self.inputs), self.settings))
+
+    def _measure(self, title: str, make: Callable[[ExplainedModel], Explainer], is_control: bool) -> MethodResult:
+        explainer = make(self.explained)
+        if explainer.passes.forward + explainer.passes.backward <= _CHEAP:
+            explainer.explain(self.inputs[:1], self.class_index[:1])
+        begin = time.perf_counter()
+        explanation = explainer.explain(self.inputs, self.class_index)
+        seconds = (time.perf_counter() - begin) / len(self.inputs)
+        result = MethodResult(title, is_control, explainer.signed, explainer.passes, explanation)
+        result.values = {
+            **self._localise(explanation.heatmaps, random=isinstance(explainer, RandomMap)),
+            **self._remove(explanation.heatmaps),
+            **self._check_sanity(explainer, make(self.randomised), explanation.heatmaps),
+            "seconds_per_image": np.array([seconds]),
+        }
+        return result
+
+    def _localise(self, heatmaps: np.ndarray, random: bool) -> dict[str, np.ndarray]:
+        """Against masks; of the random control the mean over many maps, for one draw says little."""
+        size, hits, energies = self.inputs.shape[1:3], [], []
+        for heatmap, mask in zip(heatmaps, self.masks):
+            drawn = (
+                [random_map(seed=self.settings.seed + 1, picture=i) for i in range(_RANDOM_MAPS)]
+                if random
+                else [heatmap]
+            )
+            enlarged = [enlarge_heatmap(one, size) for one in drawn] if mask is not None else []
+            hits.append(np.mean([peak_on_object(one, mask) for one in enlarged]) if enlarged else np.nan)
+            energies.append(np.mean([energy_on_object(one, mask) for one in enlarged]) if enlarged else np.nan)
+        return {"pointing_game": np.array(hits), "energy_in_mask": np.array(energies)}
+
+    def _remove(self, heatmaps: np.ndarray) -> dict[str, np.ndarray]:
+        """The measures that remove pixels, float64 (N,) each."""
+        names = ("deletion_auc", "insertion_auc", "road", "mu_fidelity")
+        values: dict[str, list[float]] = {name: [] for name in names}
+        kept, settings, size = [], self.settings, self.inputs.shape[1:3]
+        for picture, heatmap, label, gray, blurred, drops in zip(
+            self.inputs, heatmaps, self.class_index, self._gray, self._blurred, self._drops
+        ):
+            score, options = self._probability(label), {"steps": settings.steps, "seed": settings.seed}
+            deletion = faithfulness.deletion_curve(score, picture, heatmap, baseline=gray, **options)
+            insertion = faithfulness.insertion_curve(score, picture, heatmap, baseline=blurred, **options)
+            values["deletion_auc"].append(faithfulness.area_under(deletion))
+            values["insertion_auc"].append(faithfulness.area_under(insertion))
+            road = faithfulness.road(
+                score, picture, heatmap, shares=settings.shares, seed=settings.seed, value_range=settings.value_range
+            )
+            values["road"].append(faithfulness.road_score(*road))
+            values["mu_fidelity"].append(faithfulness.mu_fidelity(heatmap, self._subsets, drops, size))
+            kept.append(score(faithfulness.explanation_picture(picture, heatmap, baseline=gray)[None])[0])
+        return {name: np.array(column) for name, column in values.items()} | {
+            "average_drop": faithfulness.average_drop(self._confidence, kept),
+            "average_increase": faithfulness.average_increase(self._confidence, kept),
+        }
+
+    def _check_sanity(self, explainer: Explainer, randomised: Explainer, heatmaps: np.ndarray) -> dict[str, np.ndarray]:
+        """Sensitivity to noise, and likeness to the maps of the randomised network, on the first few pictures."""
+        settings, count = self.settings, min(self.settings.sanity_pictures, len(self.inputs))
+        moved = []
+        for picture, label, heatmap in zip(self.inputs[:count], self.class_index, heatmaps):
+            noisy = sanity.noisy_copies(
+                picture,
+                radius_share=settings.noise,
+                count=settings.noisy_copies,
+                seed=settings.seed,
+                value_range=settings.value_range,
+            )
+            moved.append(sanity.max_sensitivity(heatmap, explainer.explain(noisy, int(label)).heatmaps))
+        others = randomised.explain(self.inputs[:count], self.class_index[:count]).heatmaps
+        alike = [sanity.map_similarity(*pair) for pair in zip(heatmaps, others)]
+        return {"sensitivity": np.array(moved), "randomisation": np.array(alike)}
+
+    def _probability(self, label: int) -> faithfulness.Score:
+        return lambda pictures: self.explained.answer(pictures)[1][:, label]
+
+    def _logit(self, label: int) -> faithfulness.Score:
+        return lambda pictures: self.explained.score(pictures, int(label))
