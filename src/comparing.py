@@ -197,8 +197,8 @@ def _say_passes(task: Task, builders: Mapping[str, tuple], count: int, settings:
         say(f"  {title:21} {explainer.passes}{layer}")
     again = min(settings.sanity_pictures, count)
     say(
-        f"Each again for {settings.noisy_copies} noisy copies of {again} pictures and for these by randomised layers; "
-        f"its measures take {settings.passes} forward a picture."
+        f"Each again for {again * settings.noisy_copies} noisy copies, and for {again} of the pictures with all layers "
+        f"drawn anew; its measures take {settings.passes} forward a picture."
     )
 
 

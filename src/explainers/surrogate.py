@@ -38,7 +38,7 @@ class _Surrogate(PerturbationExplainer):
         self,
         model: keras.Model | ExplainedModel,
         *,
-        samples: int = 400,
+        samples: int = 300,
         segments: int = 50,
         seed: int = 0,
         **options,
