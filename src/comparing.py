@@ -26,6 +26,7 @@ from src.settings import random_generator
 
 SHEET_PICTURES = 12
 COMPARED_PICTURES = 16
+LOCALISED_PICTURES = 200  # at most, against masks, by methods that take few runs
 
 
 def choose_pictures(task: Task, count: int) -> tuple[list[str], list[int]]:
@@ -114,6 +115,7 @@ def compare_methods(task: Task) -> tuple[dict, list]:
     """Measure all methods on pictures of the test part; write the table (PNG, CSV, JSON) and the sheet."""
     paths, labels = choose_pictures(task, task.arguments.samples or COMPARED_PICTURES)
     readable, inputs, failures = _read(task, paths)
+    further = _read_further(task, paths)
     paths, labels = [paths[i] for i in readable], np.asarray(labels)[readable]
     settings = ComparisonSettings(value_range=_value_range(task), seed=task.arguments.seed)
     builders = {
@@ -122,7 +124,7 @@ def compare_methods(task: Task) -> tuple[dict, list]:
     }
     _say_passes(task, builders, len(paths), settings)
     comparison = MethodComparison(
-        task.explained_model, inputs, _read_masks(task, paths), _randomise(task), settings
+        task.explained_model, inputs, _read_masks(task, paths), _randomise(task), settings, further
     ).run(builders)
     record = describe_comparison(task, comparison)
     folder = task.folder
@@ -155,6 +157,16 @@ def _read(task: Task, paths: list[str]) -> tuple[list[int], np.ndarray, list[Ima
     if not inputs:
         raise UserError(f"none of the {len(paths)} pictures could be read; the first: {failures[0]}")
     return list(inputs), np.stack(list(inputs.values())), failures
+
+
+def _read_further(task: Task, compared: list[str]) -> tuple[np.ndarray, list[np.ndarray]] | None:
+    """Pictures of the test part with masks that are not among the compared ones, and their masks; None without any."""
+    paths = [path for path in choose_pictures(task, LOCALISED_PICTURES)[0] if path not in set(compared)]
+    pairs = [(path, mask) for path, mask in zip(paths, _read_masks(task, paths)) if mask is not None]
+    if not pairs:
+        return None
+    readable, inputs, _ = _read(task, [path for path, _ in pairs])
+    return inputs, [pairs[place][1] for place in readable]
 
 
 def _read_masks(task: Task, paths: list[str]) -> list[np.ndarray | None]:
