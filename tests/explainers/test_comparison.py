@@ -91,7 +91,9 @@ def test_rows_are_as_the_table_takes_them(comparison):
     assert [row.is_control for row in rows] == [False, False, True, True]
     assert comparison.measures == list(MEASURES)
     pointing = rows[0].scores[0]
-    assert pointing.value == 1 and 0.8 < pointing.low < 0.85 and pointing.high == pytest.approx(1)  # Wilson's, of 19 pictures
+    assert (
+        pointing.value == 1 and 0.8 < pointing.low < 0.85 and pointing.high == pytest.approx(1)
+    )  # Wilson's, of 19 pictures
 
 
 def test_without_masks_what_needs_them_is_left_out():
