@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.errors import UserError
-from src.explainers.explained_model import ExplainedModel
+from src.explainers.explained_model import BATCH, ExplainedModel
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,11 @@ class Passes:
             self.at_most or other.at_most,
         )
 
+    @property
+    def cost(self) -> float:
+        """Roughly as many forward passes: one with gradient takes as long as four on a CPU with an engine."""
+        return self.forward + 4 * self.backward + self.partial / 20
+
     def __mul__(self, factor: int) -> "Passes":
         return Passes(self.forward * factor, self.backward * factor, self.partial * factor, self.at_most)
 
@@ -128,7 +133,7 @@ class Explainer:
         raise NotImplementedError
 
     def explain(self, inputs: np.ndarray, class_index: int | Sequence[int] | None = None) -> Explanation:
-        """Explain one batch.
+        """Explain pictures, :data:`BATCH` at a time.
 
         Args:
             inputs: (N, H, W, 3) as the model takes them; unchanged.
@@ -138,6 +143,10 @@ class Explainer:
             UserError: no such class, inputs that do not fit, or a model whose values are not finite.
         """
         inputs, wanted = self.explained.check(inputs, class_index)
+        batches = (slice(start, start + BATCH) for start in range(0, len(inputs), BATCH))
+        return concatenate([self._explain_batch(inputs[batch], wanted[batch]) for batch in batches])
+
+    def _explain_batch(self, inputs: np.ndarray, wanted: np.ndarray) -> Explanation:
         results = (np.asarray(result) for result in self.compute(inputs, wanted))
         heatmaps, logits, probabilities, explained = results
         if not (np.isfinite(heatmaps).all() and np.isfinite(logits).all()):
@@ -153,7 +162,7 @@ class Explainer:
         logits, probabilities = self.explained.answer(inputs)
         if not np.isfinite(logits).all():
             return np.zeros((len(inputs), 1, 1), np.float32), logits, probabilities, wanted  # refused by explain()
-        class_index = np.where(wanted < 0, logits.argmax(axis=1), wanted).astype(np.int32)
+        class_index = self.explained.choose_classes(tf.constant(logits), tf.constant(wanted)).numpy()
         return self.compute_maps(inputs, class_index, logits), logits, probabilities, class_index
 
     def compute_maps(self, inputs: np.ndarray, class_index: np.ndarray, logits: np.ndarray) -> np.ndarray | tf.Tensor:

@@ -120,6 +120,7 @@ def _compile_rule(weight_rule: WeightRule) -> Callable:
     return tf.function(
         lambda activations, gradients: weighted_map(activations, weight_rule(activations, gradients)),
         input_signature=[tf.TensorSpec((None, None, None, None))] * 2,
+        autograph=False,
     )
 
 
@@ -137,23 +138,30 @@ class EigenCAM(LayerExplainer):
     """
 
     class_specific = False
-    passes = Passes(backward=1)
+    passes = Passes(backward=1)  # by the computation that all methods at a layer share; the gradient is not used
 
     def compute(self, inputs: np.ndarray, wanted: np.ndarray) -> tuple:
         activations, _, logits, probabilities, class_index = self.layer.differentiate(inputs, wanted)
         return first_component(activations), logits, probabilities, class_index
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(input_signature=[tf.TensorSpec((None, None, None, None))], autograph=False)
 def first_component(activations: tf.Tensor) -> tf.Tensor:
     """ReLU(O V_1) (N, h, w) of activations (N, h, w, K), with the sign for which its sum before ReLU is positive."""
     shape = tf.shape(activations)
     finite = tf.where(tf.math.is_finite(activations), activations, 0.0)  # NaN is refused later, by a sentence
     matrix = tf.reshape(finite, (shape[0], shape[1] * shape[2], shape[3]))
-    # O V_1 = sigma_1 U_1, and U_1, sigma_1^2 are of the smaller O O^T; scaled first, for its squares lose digits.
+    # Scaled before it is squared, for squares lose digits; then the smaller of O O^T = U S^2 U^T and O^T O = V S^2 V^T.
     scale = tf.reduce_max(tf.abs(matrix), axis=(1, 2), keepdims=True)
     scaled = tf.math.divide_no_nan(matrix, scale)
-    values, vectors = tf.linalg.eigh(tf.matmul(scaled, scaled, transpose_b=True))
-    projected = vectors[:, :, -1] * tf.sqrt(tf.nn.relu(values[:, -1:])) * scale[:, :, 0]
+
+    def by_cells() -> tf.Tensor:
+        values, vectors = tf.linalg.eigh(tf.matmul(scaled, scaled, transpose_b=True))
+        return vectors[:, :, -1:] * tf.sqrt(tf.nn.relu(values[:, -1:, None]))
+
+    def by_channels() -> tf.Tensor:
+        return tf.matmul(scaled, tf.linalg.eigh(tf.matmul(scaled, scaled, transpose_a=True))[1][:, :, -1:])
+
+    projected = (tf.cond(shape[1] * shape[2] <= shape[3], by_cells, by_channels) * scale)[:, :, 0]
     sign = tf.where(tf.reduce_sum(projected, axis=1, keepdims=True) < 0, -1.0, 1.0)
     return tf.nn.relu(tf.reshape(projected * sign, shape[:3]))

@@ -20,9 +20,11 @@ class ScoreCAM(LayerExplainer):
     largest value, X o H_k the picture where H_k is 1 and the removed one X_b where it is 0, f the target (a logit;
     probabilities would make the weights nearly equal).
 
-    A channel that is the same everywhere marks no area: it gets no weight. Channels are taken in the order of their
-    largest activation, which bounds what each can add to a cell, and the rest is left out once 32 of them have moved no
-    cell of the map by more than ``tolerance`` of its largest value.
+    A channel that is the same everywhere marks no area: it gets no weight. Channels are taken by turns in the order of
+    their largest activation, which bounds what each can add to a cell, and of what Grad-CAM lets them add. The rest is
+    left out once two batches of 32 in turn have moved no cell of the map by more than ``tolerance`` of its largest
+    value. That is no bound: a channel that is weak by both orders could still raise the score most, and turn the map
+    over. ``tolerance`` 0 asks all.
 
     The masks are as coarse as the layer, and soft: most leave something of the whole picture. With scores far apart
     the softmax is all on one channel.
@@ -52,39 +54,55 @@ class ScoreCAM(LayerExplainer):
         return Passes(forward=self.layer.channels + 1, backward=1, at_most=self.tolerance > 0)
 
     def compute(self, inputs: np.ndarray, wanted: np.ndarray) -> tuple:
-        activations, _, logits, probabilities, class_index = self.layer.differentiate(inputs, wanted)
-        self.channels_used = []
+        activations, gradients, logits, probabilities, class_index = self.layer.differentiate(inputs, wanted)
+        activations, self.channels_used = activations.numpy(), []
+        weights = np.abs(np.mean(gradients, axis=(1, 2)))
         heatmaps = [
-            self._explain_one(*of_picture) for of_picture in zip(inputs, activations.numpy(), class_index.numpy())
+            self._explain_one(*of_picture) for of_picture in zip(inputs, activations, weights, class_index.numpy())
         ]
         return np.stack(heatmaps), logits, probabilities, class_index
 
-    def _explain_one(self, picture: np.ndarray, activations: np.ndarray, class_index: int) -> np.ndarray:
-        """The map (h, w) of one picture (H, W, 3) with activations (h, w, K)."""
+    def _explain_one(self, picture: np.ndarray, activations: np.ndarray, weights: np.ndarray, class_index: int):
+        """The map (h, w) of one picture (H, W, 3) with activations (h, w, K), of Grad-CAM's weights (K,) the amounts."""
         lowest, highest = activations.min(axis=(0, 1)), activations.max(axis=(0, 1))
-        order = np.argsort(-np.maximum(highest, -lowest), kind="stable")
+        peaks = np.maximum(highest, -lowest)
+        order = np.argsort(np.minimum(_ranks(peaks), _ranks(peaks * weights)), kind="stable")
         order = order[highest[order] > lowest[order]]
         removed = removed_picture(picture, self.removal, self.explained.black)
         base = self.explained.score(removed[None], class_index)[0]
-        increases, heatmap = np.zeros(0, np.float32), np.zeros(activations.shape[:2], np.float32)
+        increases, heatmap, calm = np.zeros(0, np.float32), np.zeros(activations.shape[:2], np.float32), 0
         for start in range(0, len(order), BATCH):
             chosen, before = order[start : start + BATCH], heatmap
-            masks = (activations[..., chosen] - lowest[chosen]) / (highest[chosen] - lowest[chosen])
-            masked = blend(picture, removed, np.moveaxis(masks, -1, 0))
+            masked = blend(picture, removed, unit_masks(activations[..., chosen], picture.shape[:2]))
             increases = np.append(increases, self.explained.score(masked, class_index) - base)
             heatmap = np.maximum(activations[..., order[: start + BATCH]] @ softmax(increases), 0)
-            if np.abs(heatmap - before).max() < self.tolerance * heatmap.max():
+            calm = calm + 1 if np.abs(heatmap - before).max() < self.tolerance * heatmap.max() else 0
+            if calm == 2:
                 break
         self.channels_used.append(len(increases))
         return heatmap
 
 
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """The place of each value in the order from the largest to the least, int (K,)."""
+    ranks = np.empty(len(values), np.int64)
+    ranks[np.argsort(-values, kind="stable")] = np.arange(len(values))
+    return ranks
+
+
+def unit_masks(channels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Channels (h, w, M) enlarged bilinearly to ``size`` (H, W), each then scaled to 0..1: float32 (M, H, W)."""
+    enlarged = (
+        cv2.resize(channel, size[::-1], interpolation=cv2.INTER_LINEAR) for channel in np.moveaxis(channels, -1, 0)
+    )
+    masks = np.stack(list(enlarged))
+    lowest, highest = masks.min(axis=(1, 2), keepdims=True), masks.max(axis=(1, 2), keepdims=True)
+    return np.divide(masks - lowest, highest - lowest, out=np.zeros_like(masks), where=highest > lowest)
+
+
 def blend(picture: np.ndarray, removed: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """``picture`` (H, W, 3) where masks (M, h, w), enlarged bilinearly, are 1 and ``removed`` where they are 0: float32
-    (M, H, W, 3)."""
-    size = (picture.shape[1], picture.shape[0])
-    enlarged = np.stack([cv2.resize(np.float32(mask), size, interpolation=cv2.INTER_LINEAR) for mask in masks])
-    return removed + enlarged[..., None] * (picture - removed)
+    """``picture`` (H, W, 3) where masks (M, H, W) are 1 and ``removed`` where they are 0: float32 (M, H, W, 3)."""
+    return removed + masks[..., None] * (picture - removed)
 
 
 def softmax(values: np.ndarray) -> np.ndarray:
@@ -105,22 +123,23 @@ class AblationCAM(LayerExplainer):
 
     @property
     def passes(self) -> Passes:
-        return Passes(partial=self.layer.channels, backward=1)
+        return Passes(partial=self.layer.channels + 1, backward=1)
 
     def compute(self, inputs: np.ndarray, wanted: np.ndarray) -> tuple:
         activations, _, logits, probabilities, class_index = self.layer.differentiate(inputs, wanted)
-        scores = self.explained.score_logits(logits, class_index)
         heatmaps = [
-            self._explain_one(inputs[i : i + 1], activations[i], float(scores[i]), int(class_index[i]))
-            for i in range(len(inputs))
+            self._explain_one(inputs[i : i + 1], activations[i], int(class_index[i])) for i in range(len(inputs))
         ]
         return np.stack(heatmaps), logits, probabilities, class_index
 
-    def _explain_one(self, picture: np.ndarray, activations: tf.Tensor, score: float, class_index: int) -> np.ndarray:
+    def _explain_one(self, picture: np.ndarray, activations: tf.Tensor, class_index: int) -> np.ndarray:
         """The map (h, w) of one picture (1, H, W, 3) with activations (h, w, K)."""
-        identity, scores = np.eye(self.layer.channels, dtype=np.float32), []
-        for start in range(0, self.layer.channels, BATCH):
-            kept = tf.constant(1.0 - identity[start : start + BATCH])[:, None, None, :]
-            scores.append(self.layer.score_activations(picture, activations[None] * kept, class_index))
-        weights = (score - np.concatenate(scores)) / (abs(score) or 1.0)
+        # The whole picture goes the same way as those without a channel: what both ways round apart would else count as
+        # every channel's.
+        kept, scores = np.vstack([np.ones(self.layer.channels), 1 - np.eye(self.layer.channels)]), []
+        for start in range(0, len(kept), BATCH):
+            factors = tf.constant(kept[start : start + BATCH, None, None, :], tf.float32)
+            scores.append(self.layer.score_activations(picture, activations[None] * factors, class_index))
+        score, *without = np.concatenate(scores)
+        weights = (score - np.array(without, np.float32)) / (abs(score) or 1.0)
         return np.maximum(activations.numpy() @ weights, 0)

@@ -4,13 +4,14 @@ Several explainers of one model share one :class:`ExplainedModel`, so that nothi
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from src.errors import UserError
-from src.explainers.graph import GradientModel, as_functional, build_answer_model, build_gradient_model
+from src.explainers.graph import GradientModel, as_functional, build_answer_model, build_gradient_model, walk_layers
 from src.explainers.targets import Target, class_logit
 from src.inference.engine import Engine
 
@@ -39,6 +40,8 @@ class ExplainedModel:
     Attributes:
         input_shape: (H, W, 3), None where any size fits.
         class_count: the classes that can be explained; 2 for one sigmoid unit.
+        versus: the class that the target sets others against; None where it does not.
+        gradient_scale: what scores are multiplied by before, and gradients divided by after differentiation.
     """
 
     def __init__(
@@ -53,9 +56,15 @@ class ExplainedModel:
         self.model = as_functional(model)
         self._answer_model = build_answer_model(self.model)
         self.target, self.black = target, np.asarray(black, np.float32)
+        self.versus = getattr(target, "versus", None)
         self._engine_factory = engine
         self.input_shape = tuple(model.inputs[0].shape[1:])
         self.class_count = max(model.outputs[0].shape[-1], 2)
+        if self.versus is not None and self.versus >= self.class_count:
+            raise UserError(f"classes are numbered 0 to {self.class_count - 1}. Received: {self.versus}")
+        half = any(getattr(layer, "compute_dtype", "") == "float16" for layer in walk_layers(self.model))
+        # In half precision small gradients would be rounded to nothing; a power of two costs no digit.
+        self.gradient_scale = 1024.0 if half else 1.0
         self._layers: dict[str, TargetLayer] = {}
         self._by_keras = self._by_engine = self._gradients = None
 
@@ -64,12 +73,31 @@ class ExplainedModel:
     def check(self, inputs: np.ndarray, class_index: int | Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
         """Inputs float32 (N, H, W, 3) and classes int32 (N,), -1 for the predicted one; raises ``UserError``."""
         inputs = np.asarray(inputs, np.float32)
+        if not inputs.size:
+            raise UserError("there is no picture to explain")
         if inputs.ndim != 4 or any(want not in (None, got) for want, got in zip(self.input_shape, inputs.shape[1:])):
             raise UserError(f"the model takes pictures {self.input_shape} in batches. Received: {inputs.shape}")
-        wanted = np.broadcast_to(-1 if class_index is None else np.asarray(class_index, np.int32), len(inputs))
-        if class_index is not None and not np.all((wanted >= 0) & (wanted < self.class_count)):
-            raise UserError(f"classes are numbered 0 to {self.class_count - 1}. Received: {class_index}")
-        return inputs, wanted.astype(np.int32)
+        if not np.isfinite(inputs).all():
+            raise UserError("a picture's values are not finite (NaN or infinite); look at how it was read or prepared")
+        if class_index is None:
+            return inputs, np.full(len(inputs), -1, np.int32)
+        wanted = np.asarray(class_index)
+        known = np.issubdtype(wanted.dtype, np.integer) and np.all((wanted >= 0) & (wanted < self.class_count))
+        if not known or wanted.shape not in ((), (len(inputs),)):
+            raise UserError(
+                f"classes are numbered 0 to {self.class_count - 1}, one for all or one for each of {len(inputs)} "
+                f"pictures. Received: {class_index}"
+            )
+        if self.versus is not None and np.any(wanted == self.versus):
+            raise UserError(f"the class {self.versus} cannot be set against itself")
+        return inputs, np.broadcast_to(wanted, len(inputs)).astype(np.int32)
+
+    def choose_classes(self, logits: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+        """The class that each map is about, int32 (N,): the wanted one, for -1 the predicted one; where that is the
+        class that the target sets others against, the runner-up."""
+        best = tf.math.top_k(logits, 2).indices
+        predicted = best[:, 0] if self.versus is None else tf.where(best[:, 0] == self.versus, best[:, 1], best[:, 0])
+        return tf.where(wanted < 0, predicted, wanted)
 
     # ------------------------------------------------------------------------------------------------------- answers
 
@@ -91,13 +119,14 @@ class ExplainedModel:
     def _compute_answers(self) -> Callable:
         if self._by_keras is None:
             head, model = self._answer_model.head, self._answer_model.model
-            signature = [tf.TensorSpec((None, *self.input_shape))]
-            self._by_keras = tf.function(self._answer_model, input_signature=signature)
             # In our networks, and as they were saved for OpenVINO, the head reads the layer "logits".
             is_logits = any(getattr(layer, "output", None) is head.tensor for layer in _named(self.model, "logits"))
             names = ["logits" if is_logits else "before_logits", "probabilities"][: len(model.outputs)]
             self._by_engine = FrozenPart.make(self._engine_factory, model.inputs[0], dict(zip(names, model.outputs)))
-            self._read = tf.function(head.answers)
+            self._read = tf.function(head.answers, reduce_retracing=True, autograph=False)
+            signature = [tf.TensorSpec((None, *self.input_shape))]
+            # Last: where an engine is refused, the next call shall refuse it too.
+            self._by_keras = tf.function(self._answer_model, input_signature=signature, autograph=False)
         if self._by_engine is not None and self._by_engine.is_current():
             return lambda inputs: self._read(*map(tf.constant, self._by_engine.run(inputs)))
         return lambda inputs: self._by_keras(tf.constant(inputs))
@@ -107,7 +136,7 @@ class ExplainedModel:
     def input_gradients(self, inputs: np.ndarray, class_index: np.ndarray) -> np.ndarray:
         """d target / d inputs, float32 (N, H, W, 3), in batches; classes int (N,)."""
         if self._gradients is None:
-            self._gradients = compile_input_gradients(self._answer_model, self.target, self.input_shape)
+            self._gradients = compile_input_gradients(self._answer_model, self)
         return run_in_batches(self._gradients, inputs, class_index)
 
     def layer(self, name: str | None = None) -> "TargetLayer":
@@ -122,19 +151,22 @@ def _named(model: keras.Model, name: str) -> list:
     return [layer for layer in model.layers if layer.name == name]
 
 
-def compile_input_gradients(answer_model: Callable, target: Target, input_shape: Sequence[int | None]) -> Callable:
-    """A graph function (inputs (N, H, W, 3), classes int32 (N,)) -> d target / d inputs, float32."""
+def compile_input_gradients(answer_model: Callable, explained: ExplainedModel) -> Callable:
+    """A graph function (inputs (N, H, W, 3), classes int32 (N,)) -> d target / d inputs, float32, of the answers of
+    this model (it may be an altered one) under the target of ``explained``."""
+    scale = explained.gradient_scale
 
     def compute(inputs: tf.Tensor, class_index: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            scores = target(answer_model(inputs)[0], class_index)
+            scores = scale * explained.target(answer_model(inputs)[0], class_index)
         gradients = tape.gradient(scores, inputs)
         if gradients is None:
             raise UserError("the logits do not depend on the picture in a differentiable way")
-        return gradients
+        return gradients / scale
 
-    return tf.function(compute, input_signature=[tf.TensorSpec((None, *input_shape)), tf.TensorSpec((None,), tf.int32)])
+    signature = [tf.TensorSpec((None, *explained.input_shape)), tf.TensorSpec((None,), tf.int32)]
+    return tf.function(compute, input_signature=signature, autograph=False)
 
 
 def run_in_batches(compute: Callable, inputs: np.ndarray, class_index: np.ndarray) -> np.ndarray:
@@ -175,7 +207,8 @@ class TargetLayer:
     def _compile(self, forward: Callable, shape: Sequence[int | None]) -> Callable:
         """One graph for every size of batch."""
         signature = [tf.TensorSpec((None, *shape)), tf.TensorSpec((None,), tf.int32)]
-        return tf.function(lambda start, wanted: self._trace(forward, start, wanted), input_signature=signature)
+        trace = partial(self._trace, forward)
+        return tf.function(trace, input_signature=signature, autograph=False)  # autograph would wrap our errors
 
     def _trace(self, forward: Callable, start: tf.Tensor, wanted: tf.Tensor):
         """The computation from the inputs or the activations on; ``wanted`` holds -1 where the predicted class is to
@@ -183,13 +216,14 @@ class TargetLayer:
         with tf.GradientTape() as tape:
             tape.watch(start)  # frozen variables are not watched, and activations may only arise inside
             activations, logits, probabilities = forward(start)
-            class_index = tf.where(wanted < 0, tf.argmax(logits, axis=1, output_type=tf.int32), wanted)
-            scores = self._explained.target(logits, class_index)
+            class_index = self._explained.choose_classes(logits, wanted)
+            scores = self._explained.gradient_scale * self._explained.target(logits, class_index)
         # Scores of different pictures do not meet, so the gradient of their sum holds each one's own.
         gradients = tape.gradient(scores, activations)
         if gradients is None:
             raise UserError(f"the logits do not depend on the layer {self.name} in a differentiable way")
-        return tf.cast(activations, tf.float32), tf.cast(gradients, tf.float32), logits, probabilities, class_index
+        gradients = tf.cast(gradients, tf.float32) / self._explained.gradient_scale
+        return tf.cast(activations, tf.float32), gradients, logits, probabilities, class_index
 
     def differentiate(self, inputs: np.ndarray, wanted: np.ndarray) -> tuple[tf.Tensor, ...]:
         """Activations and gradients, float32 (N, h, w, K), logits, probabilities (N, C) and class_index (N,).
@@ -212,7 +246,7 @@ class TargetLayer:
             UserError: the layer is within a nested model and something leads past it there.
         """
         if self._rest is None:
-            self._rest = tf.function(self._build_rest(), reduce_retracing=True)
+            self._rest = tf.function(self._build_rest(), reduce_retracing=True, autograph=False)
         return self._rest(tf.constant(inputs), activations, tf.constant(class_index, tf.int32)).numpy()
 
     def _build_rest(self) -> Callable:
@@ -270,7 +304,7 @@ def _unchanged_since_now(model: keras.Model) -> Callable[[], tf.Tensor]:
     """A function that returns whether all of the model's variables have the values that they have now."""
     then = [tf.identity(variable.value) for variable in model.variables]
 
-    @tf.function(input_signature=[])
+    @tf.function(input_signature=[], autograph=False)
     def compare() -> tf.Tensor:
         equal = (tf.reduce_all(variable.value == value) for variable, value in zip(model.variables, then))
         return tf.reduce_all([tf.constant(True), *equal])

@@ -148,7 +148,7 @@ class GuidedGradCAM(Explainer):
         self.target_layer = self._cam.target_layer
         self._copy = clone_with_guided_relu(self.explained.model)
         answer = build_answer_model(self._copy)
-        self._gradients = compile_input_gradients(answer, self.explained.target, self.explained.input_shape)
+        self._gradients = compile_input_gradients(answer, self.explained)
 
     def compute(self, inputs: np.ndarray, wanted: np.ndarray) -> tuple:
         heatmaps, logits, probabilities, class_index = self._cam.compute(inputs, wanted)

@@ -71,6 +71,6 @@ def create_explainer(method: str, model: keras.Model | ExplainedModel, **options
     """
     if method not in EXPLAINERS:
         raise UserError(f"there is no explainer {method}; there are {', '.join(EXPLAINERS)}")
-    if options.get("target_layer") and not EXPLAINERS[method].by_layer:
+    if not EXPLAINERS[method].by_layer and options.pop("target_layer", None):
         raise UserError(f"{EXPLAINERS[method].title} looks at the picture itself and takes no layer")
     return EXPLAINERS[method].build(model, **options)

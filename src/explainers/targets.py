@@ -22,7 +22,9 @@ def class_logit(logits: tf.Tensor, class_index: tf.Tensor) -> tf.Tensor:
 def class_contrast(versus: int) -> Target:
     """Why this class rather than that one: the class's logit minus the logit of the class ``versus``.
 
-    What speaks for both falls away. Raises ``UserError`` at once for a negative number.
+    What speaks for both falls away. Of one sigmoid unit z, which stands as (-z, z), it is 2 z: twice the log-odds. It
+    carries ``versus`` as an attribute, by which an ExplainedModel knows that this class itself cannot be explained.
+    Raises ``UserError`` at once for a negative number.
     """
     if versus < 0:
         raise UserError(f"classes are numbered from 0. Received: {versus}")
@@ -30,6 +32,7 @@ def class_contrast(versus: int) -> Target:
     def contrast(logits: tf.Tensor, class_index: tf.Tensor) -> tf.Tensor:
         return class_logit(logits, class_index) - logits[:, versus]
 
+    contrast.versus = versus
     return contrast
 
 

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from src.errors import UserError
-from src.explainers.channel_cam import AblationCAM, ScoreCAM, blend, softmax
+from src.explainers.channel_cam import AblationCAM, ScoreCAM, blend, softmax, unit_masks
 from tests.explainers.networks import HAND_INPUT, hand_weighted, random_inputs, random_network, residual_network
 
 
@@ -35,7 +35,7 @@ def test_channels_without_an_area_are_left_out():
 
 
 def test_score_cam_stops_where_the_map_stays():
-    """Of 200 channels the first 64 are strong and alike, the others a millionth of them."""
+    """Of 200 channels 64 are strong and alike, the others a millionth of them."""
     strengths = np.where(np.arange(200) < 64, 1.0, 1e-6)
     inputs = keras.Input((2, 2, 1))
     convolution = layers.Conv2D(200, 1, use_bias=False, name="conv")
@@ -44,7 +44,7 @@ def test_score_cam_stops_where_the_map_stays():
     convolution.set_weights([strengths[::-1].reshape(1, 1, 1, 200).copy()])
     short, long = (ScoreCAM(model, target_layer="conv", tolerance=tolerance) for tolerance in (0.01, 0))
     early, full = (explainer.explain(HAND_INPUT, 0).heatmaps for explainer in (short, long))
-    assert short.channels_used == [64] and long.channels_used == [200]
+    assert short.channels_used == [96] and long.channels_used == [200]
     assert str(short.passes) == "at most 201 forward and 1 with gradient"
     assert str(long.passes) == "201 forward and 1 with gradient"
     np.testing.assert_allclose(early / early.max(), full / full.max(), atol=0.01)
@@ -62,9 +62,13 @@ def test_removal_changes_the_map_and_unknown_kinds_are_refused():
 
 def test_blend_and_softmax():
     picture, removed = np.full((2, 4, 3), 10, np.float32), np.full((2, 4, 3), 2, np.float32)
-    masks = np.array([[[0.0, 1.0]], [[0.5, 0.5]]])
+    masks = unit_masks(np.array([[[7.0, 5.0], [9.0, 5.0]]], np.float32), (2, 4))  # two channels of one row
+    np.testing.assert_allclose(masks[0], [[0, 0.25, 0.75, 1]] * 2)
+    assert np.array_equal(masks[1], np.zeros((2, 4)))
     np.testing.assert_allclose(blend(picture, removed, masks)[0, 0, :, 0], [2, 4, 8, 10])
-    np.testing.assert_allclose(blend(picture, removed, masks)[1], 6)
+    np.testing.assert_allclose(blend(picture, removed, masks)[1], 2)
+    tall = unit_masks(np.array([[[0.0]], [[1.0]], [[0.0]]], np.float32), (6, 2))  # its peak falls between two rows
+    assert tall.shape == (1, 6, 2) and tall.max() == 1
     np.testing.assert_allclose(softmax(np.array([1e4, 1e4 + np.log(3)])), [0.25, 0.75], rtol=1e-6)
 
 
