@@ -22,8 +22,8 @@ class ScoreCAM(LayerExplainer):
 
     A channel that is the same everywhere marks no area: it gets no weight. Channels are taken by turns in the order of
     their largest activation, which bounds what each can add to a cell, and of what Grad-CAM lets them add. The rest is
-    left out once two batches of 32 in turn have moved no cell of the map by more than ``tolerance`` of its largest
-    value. That is no bound: a channel that is weak by both orders could still raise the score most, and turn the map
+    left out once two batches of 32 in turn have moved no cell, as a share of the map's largest, by more than
+    ``tolerance``. That is no bound: a channel that is weak by both orders could still raise the score most, and turn the map
     over. ``tolerance`` 0 asks all.
 
     The masks are as coarse as the layer, and soft: most leave something of the whole picture. With scores far apart
@@ -63,7 +63,7 @@ class ScoreCAM(LayerExplainer):
         return np.stack(heatmaps), logits, probabilities, class_index
 
     def _explain_one(self, picture: np.ndarray, activations: np.ndarray, weights: np.ndarray, class_index: int):
-        """The map (h, w) of one picture (H, W, 3) with activations (h, w, K), of Grad-CAM's weights (K,) the amounts."""
+        """The map (h, w) of one picture (H, W, 3) with activations (h, w, K), amounts of Grad-CAM's weights (K,)."""
         lowest, highest = activations.min(axis=(0, 1)), activations.max(axis=(0, 1))
         peaks = np.maximum(highest, -lowest)
         order = np.argsort(np.minimum(_ranks(peaks), _ranks(peaks * weights)), kind="stable")
@@ -76,11 +76,16 @@ class ScoreCAM(LayerExplainer):
             masked = blend(picture, removed, unit_masks(activations[..., chosen], picture.shape[:2]))
             increases = np.append(increases, self.explained.score(masked, class_index) - base)
             heatmap = np.maximum(activations[..., order[: start + BATCH]] @ softmax(increases), 0)
-            calm = calm + 1 if np.abs(heatmap - before).max() < self.tolerance * heatmap.max() else 0
+            calm = calm + 1 if np.abs(_relative(heatmap) - _relative(before)).max() < self.tolerance else 0
             if calm == 2:
                 break
         self.channels_used.append(len(increases))
         return heatmap
+
+
+def _relative(heatmap: np.ndarray) -> np.ndarray:
+    """The map as a share of its largest value; a map of zeros as it is."""
+    return heatmap / (heatmap.max() or 1.0)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -95,7 +100,8 @@ def unit_masks(channels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     enlarged = (
         cv2.resize(channel, size[::-1], interpolation=cv2.INTER_LINEAR) for channel in np.moveaxis(channels, -1, 0)
     )
-    masks = np.stack(list(enlarged))
+    planes = np.moveaxis(channels, -1, 0)
+    masks = np.stack([cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes])
     lowest, highest = masks.min(axis=(1, 2), keepdims=True), masks.max(axis=(1, 2), keepdims=True)
     return np.divide(masks - lowest, highest - lowest, out=np.zeros_like(masks), where=highest > lowest)
 
