@@ -189,7 +189,7 @@ def _short_maximum(heatmap: np.ndarray, signed: bool) -> str:
 
 
 def draw_class_focus(
-    classes: Sequence[tuple[str, Iterable[np.ndarray], np.ndarray]],
+    classes: Iterable[tuple[str, Iterable[np.ndarray], np.ndarray]],
     path: str | Path,
     *,
     crops: int = 6,

@@ -23,8 +23,8 @@ class ScoreCAM(LayerExplainer):
     A channel that is the same everywhere marks no area: it gets no weight. Channels are taken by turns in the order of
     their largest activation, which bounds what each can add to a cell, and of what Grad-CAM lets them add. The rest is
     left out once two batches of 32 in turn have moved no cell, as a share of the map's largest, by more than
-    ``tolerance``. That is no bound: a channel that is weak by both orders could still raise the score most, and turn the map
-    over. ``tolerance`` 0 asks all.
+    ``tolerance``. That is no bound: a channel that is weak by both orders could still raise the score most, and turn
+    the map over. ``tolerance`` 0 asks all.
 
     The masks are as coarse as the layer, and soft: most leave something of the whole picture. With scores far apart
     the softmax is all on one channel.
@@ -97,9 +97,6 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 def unit_masks(channels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Channels (h, w, M) enlarged bilinearly to ``size`` (H, W), each then scaled to 0..1: float32 (M, H, W)."""
-    enlarged = (
-        cv2.resize(channel, size[::-1], interpolation=cv2.INTER_LINEAR) for channel in np.moveaxis(channels, -1, 0)
-    )
     planes = np.moveaxis(channels, -1, 0)
     masks = np.stack([cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes])
     lowest, highest = masks.min(axis=(1, 2), keepdims=True), masks.max(axis=(1, 2), keepdims=True)

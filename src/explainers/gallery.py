@@ -54,6 +54,7 @@ class Gallery:
         clip: share of each map's values beyond its scale; see :func:`src.heatmap_drawing.scale_maximum`.
         runner_up: explanation of the same pictures, each for another class, drawn beside the first one.
         versus: the class that the explained one is set against, where there is one.
+        name: the model's; that of the folder, if not given.
 
     Raises:
         ValueError: a runner-up of other pictures, or of the same class.
@@ -72,8 +73,10 @@ class Gallery:
         clip: float = 0.0,
         runner_up: Explanation | None = None,
         versus: str | None = None,
+        name: str | None = None,
     ):
         self.folder, self.explained, self.class_names = Path(folder), explained, class_names
+        self.name = name or self.folder.name
         self.method, self.colormap, self.signed = method, colormap, signed
         self.contours, self.clip, self.runner_up, self.versus = contours, clip, runner_up, versus
         if runner_up is not None:
@@ -181,24 +184,27 @@ class Gallery:
 
     def _heading(self) -> str:
         layer = self.explained.explanation.target_layer
-        return f"{self.folder.name}: {self.method}{f' of the layer {layer}' if layer else ''}"
+        return f"{self.name}: {self.method}{f' of the layer {layer}' if layer else ''}"
 
     def draw_class_focus(self, name: str = "class_focus.png") -> Path | None:
-        """Write what the explained classes look for, of the pictures that were predicted rightly: mean picture, mean
-        map, crops around the strongest peaks. Of more than 24 classes every k-th, of each up to 200 pictures.
+        """Write what the explained classes look for, of the pictures that were predicted rightly or whose class is not
+        known: mean picture, mean map, crops around the strongest peaks. Of more than 24 classes every k-th, of each up
+        to 200 pictures.
 
         Returns:
-            The path; None where no picture of a known class was predicted rightly.
+            The path; None where there is no such picture, and no older file of that name any more.
         """
         asked = self.explained.explanation.class_index
-        right = self.explained.correct & (asked == self.explained.labels)
+        labels = self.explained.labels
+        right = (labels < 0) | (self.explained.correct & (asked == labels))
         chosen = [
             _evenly(np.flatnonzero(right & (asked == label)), FOCUS_PICTURES)
             for label in _evenly(np.unique(asked[right]), FOCUS_CLASSES)
         ]
-        if not chosen:
-            return None
         path = self.folder / name
+        if not chosen:
+            path.unlink(missing_ok=True)
+            return None
         with track(total=sum(map(len, chosen)), what="Reading") as progress:
 
             def read(indices: np.ndarray) -> Iterator[np.ndarray]:
@@ -207,10 +213,10 @@ class Gallery:
                     progress.update(1)
 
             draw_class_focus(
-                [
+                (
                     (self.class_names[asked[indices[0]]], read(indices), self.explained.explanation.heatmaps[indices])
                     for indices in chosen
-                ],
+                ),
                 path,
                 title=f"{self._heading()}: what classes look for",
                 colormap=self.colormap,

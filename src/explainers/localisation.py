@@ -7,6 +7,8 @@ Zhang et al. 2016 ("Top-down neural attention by excitation backprop") count a h
 there is no tolerance. A map without positive values points nowhere: it is a miss, with no energy on the object.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 
@@ -39,20 +41,21 @@ def energy_on_object(heatmap: np.ndarray, mask: np.ndarray) -> float:
     return float(positive[mask.astype(bool)].sum() / total) if total > 0 else 0.0
 
 
-def describe_strength(heatmaps: np.ndarray) -> dict[str, float]:
-    """Raw activation strength of maps (n, h, w): their number, and quartiles of each map's mean and maximum.
+def describe_strength(heatmaps: Iterable[np.ndarray]) -> dict[str, float]:
+    """Raw activation strength of n maps (h, w), which may come one by one: quartiles of each map's mean and maximum.
 
     Returns:
         ``n``, ``zero_maps``, and for each of "mean" and "max" its mean, lower quartile, median and upper quartile over
         the maps (NaN where n is 0).
     """
-    strengths = {"mean": heatmaps.mean(axis=(1, 2)), "max": heatmaps.max(axis=(1, 2))} if len(heatmaps) else {}
-    summary = {"n": len(heatmaps), "zero_maps": int(np.sum(strengths.get("max", np.zeros(0)) <= 0)) if strengths else 0}
+    figures = np.array([(heatmap.mean(), heatmap.max()) for heatmap in heatmaps]).reshape(-1, 2)
+    strengths = dict(zip(("mean", "max"), figures.T)) if len(figures) else {}
+    summary = {"n": len(figures), "zero_maps": int(np.sum(figures[:, 1] <= 0))}
     for name in ("mean", "max"):
         values = strengths.get(name, np.full(1, np.nan))
         quartiles = np.percentile(values, (25, 50, 75))
-        figures = (values.mean(), *quartiles)
-        summary |= {f"{name}_{key}": float(value) for key, value in zip(("mean", "lower", "median", "upper"), figures)}
+        described = zip(("mean", "lower", "median", "upper"), (values.mean(), *quartiles))
+        summary |= {f"{name}_{key}": float(value) for key, value in described}
     return summary
 
 

@@ -120,7 +120,8 @@ class ExplanationStore:
                 self._file.write(np.ascontiguousarray(part.heatmaps).data)
                 self._count += len(part.heatmaps)
                 self._shape = part.heatmaps.shape[1:]
-                self._parts[place] = replace(part, heatmaps=part.heatmaps[:0])
+                # A new array, for a slice of length 0 would keep the maps in memory.
+                self._parts[place] = replace(part, heatmaps=np.empty((0, *self._shape), np.float32))
         self._in_memory = 0
 
     def join(self) -> Explanation:

@@ -36,7 +36,22 @@ def save_heatmaps(path: Path, explained: ExplainedPictures, class_names: Sequenc
 def compare_strength(explained: ExplainedPictures) -> dict[str, dict[str, float]]:
     """Raw activation strength of the maps of "correct" and of "wrong" predictions; see ``describe_strength``."""
     heatmaps, correct = explained.explanation.heatmaps, explained.correct
-    return {"correct": describe_strength(heatmaps[correct]), "wrong": describe_strength(heatmaps[~correct])}
+    return {
+        name: describe_strength(heatmaps[index] for index in np.flatnonzero(chosen))
+        for name, chosen in (("correct", correct), ("wrong", ~correct))
+    }
+
+
+def read_mask(path: Path | None, size: tuple[int, int]) -> np.ndarray | None:
+    """A mask, bool ``size`` = (height, width) (nearest); None where there is none, or none that can be read, which is
+    said."""
+    if path is None or not Path(path).is_file():
+        return None
+    try:
+        return resize_image(read_image(path)[..., 0], size, "nearest") > 127
+    except ImageError as error:
+        say(f"mask not read, its picture is not judged: {error}")
+        return None
 
 
 def measure_localisation(
@@ -57,12 +72,8 @@ def measure_localisation(
     hits, energies, blob_hits, blob_energies, areas = [], [], [], [], []
     blob = center_blob(size)
     for heatmap, path in zip(explained.explanation.heatmaps, mask_paths):
-        if path is None or not Path(path).is_file():
-            continue
-        try:
-            mask = resize_image(read_image(path)[..., 0], size, "nearest") > 127
-        except ImageError as error:
-            say(f"mask not read, its picture is not judged: {error}")
+        mask = read_mask(path, size)
+        if mask is None:
             continue
         enlarged = enlarge_heatmap(heatmap, size)
         hits.append(peak_on_object(enlarged, mask))

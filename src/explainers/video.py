@@ -1,5 +1,6 @@
 """A video explained frame by frame; read, drawn and written in batches, so that its length costs no memory."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,10 @@ import numpy as np
 
 from src.errors import UserError
 from src.explainers.base import Explainer, Explanation
-from src.explainers.stream import ExplanationStore
 from src.files import atomic_file
 from src.heatmap_drawing import overlay_frame, scale_maximum
-from src.progress import track
+from src.imaging import ImageError
+from src.progress import say, track
 
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 _LONGER_SIDE = 1280  # of the frames that are written
@@ -29,13 +30,15 @@ class ExplainedVideo:
 
     Attributes:
         path: the video written, MP4.
-        explanation: of its N frames.
+        frames: how many.
         frames_per_second: of both videos.
+        class_counts: int (C,), how many frames were predicted to be of each class.
     """
 
     path: Path
-    explanation: Explanation
+    frames: int
     frames_per_second: float
+    class_counts: np.ndarray
 
 
 def explain_video(
@@ -46,8 +49,10 @@ def explain_video(
     class_names: Sequence[str],
     *,
     class_index: int | None = None,
+    versus: int | None = None,
     batch_size: int = 32,
     colormap: str = "inferno",
+    clip: float = 0.0,
 ) -> ExplainedVideo:
     """Write the video with the maps over it and each frame's answer at the top; no sound.
 
@@ -58,40 +63,66 @@ def explain_video(
         source: a video that OpenCV reads.
         target: the MP4 that is written whole or not at all.
         class_index: the class to explain; None for each frame's predicted one.
+        versus: the class that the explainer's target sets it against, for the line at the top.
+        clip: share of each frame's values beyond the scale; see :func:`src.heatmap_drawing.scale_maximum`.
 
     Raises:
-        UserError: the video cannot be read, or none can be written here.
+        ImageError: the video cannot be read.
+        UserError: none can be written here, or not all of it.
     """
-    capture = cv2.VideoCapture(str(source))
+    capture = open_video(source)
     rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    parts, greatest, writer = ExplanationStore(), 0.0, None
+    promised = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+    counts, greatest, writer = np.zeros(len(class_names), np.int64), 0.0, None
     try:
-        with atomic_file(target) as temporary, track(total=max(count, 0), what="Explaining", unit="frames") as progress:
+        with atomic_file(target) as temporary, track(total=promised, what="Explaining", unit="frames") as progress:
             while frames := _read_frames(capture, batch_size):
                 explained = explainer.explain(np.stack([prepare(frame) for frame in frames]), class_index)
                 writer = writer or _open_writer(temporary, rate, frames[0].shape)
                 for index, frame in enumerate(frames):
-                    greatest = max(greatest, scale_maximum(explained.heatmaps[index], signed=explainer.signed))
+                    heatmap = explained.heatmaps[index]
+                    greatest = max(greatest, scale_maximum(heatmap, signed=explainer.signed, clip=clip))
                     drawn = overlay_frame(
                         frame,
-                        explained.heatmaps[index],
+                        heatmap,
                         greatest,
-                        caption=_describe(explained, index, class_names),
+                        caption=_describe(explained, index, class_names, versus),
                         colormap=colormap,
                         signed=explainer.signed,
                     )
                     writer.write(np.ascontiguousarray(drawn[..., ::-1]))
-                parts.add(explained)
+                counts += np.bincount(explained.predicted, minlength=len(class_names))
                 progress.update(len(frames))
             if writer is None:
-                raise UserError(f"{source} is not a video that can be read")
+                raise ImageError(source, "not a video that can be read")
             writer.release()
+            _check_written(temporary, target, int(counts.sum()))
     finally:
         capture.release()
         if writer is not None:
             writer.release()
-    return ExplainedVideo(Path(target), parts.join(), rate)
+    if promised > counts.sum():
+        say(f"{source}: {counts.sum():,} of {promised:,} frames could be read")
+    return ExplainedVideo(Path(target), int(counts.sum()), rate, counts)
+
+
+def open_video(path: str | Path) -> cv2.VideoCapture:
+    """Open a video, without the decoder's own messages. Raises ``ImageError`` where there is none."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read when the first video is opened
+    capture = cv2.VideoCapture(str(path)) if Path(path).is_file() else None
+    if capture is None or not capture.isOpened():
+        raise ImageError(path, "not a video that can be read" if capture else "there is no such file")
+    return capture
+
+
+def _check_written(temporary: Path, target: str | Path, frames: int) -> None:
+    """The encoder tells nobody of a full disk: read how much is there."""
+    written = open_video(temporary) if temporary.stat().st_size else None
+    count = int(written.get(cv2.CAP_PROP_FRAME_COUNT)) if written else 0
+    if written:
+        written.release()
+    if count < frames:
+        raise UserError(f"{target} could not be written whole ({count:,} of {frames:,} frames); is the disk full?")
 
 
 def _read_frames(capture: cv2.VideoCapture, most: int) -> list[np.ndarray]:
@@ -112,11 +143,17 @@ def _read_frames(capture: cv2.VideoCapture, most: int) -> list[np.ndarray]:
 def _open_writer(path: Path, rate: float, shape: tuple[int, ...]) -> cv2.VideoWriter:
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"mp4v"), rate, (shape[1], shape[0]))
     if not writer.isOpened():
-        raise UserError("this OpenCV cannot write MP4 videos; install opencv-python from the package index")
+        raise UserError(
+            f"no video can be written to {path.parent}: is there room on the disk, and is OpenCV that of opencv-python?"
+        )
     return writer
 
 
-def _describe(explained: Explanation, index: int, class_names: Sequence[str]) -> str:
+def _describe(explained: Explanation, index: int, class_names: Sequence[str], versus: int | None) -> str:
     asked, predicted = int(explained.class_index[index]), int(explained.predicted[index])
     text = f"{explained.probabilities[index, predicted]:.0%} {class_names[predicted]}"
-    return text if asked == predicted else f"{text}; shown: {class_names[asked]}"
+    if asked == predicted and versus is None:
+        return text
+    return f"{text}; shown: {class_names[asked]}" + (
+        f" rather than {class_names[versus]}" if versus is not None else ""
+    )

@@ -1,5 +1,7 @@
 """Explanations of many pictures: kept in memory while they are few, in a file where they are many."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,15 @@ def test_what_is_kept_in_a_file_is_what_came(memory, monkeypatch):
     assert joined.target_layer == "layer" and len(joined) == 8
     chosen = joined.select(np.array([7, 0]))
     assert np.array_equal(chosen.heatmaps, joined.heatmaps[[7, 0]]) and len(chosen.class_index) == 2
+
+
+def test_maps_in_a_file_are_gone_from_memory(monkeypatch):
+    monkeypatch.setattr(stream, "MEMORY", 0)
+    store, part = ExplanationStore(), _part(1)
+    maps = weakref.ref(part.heatmaps)
+    store.add(part)
+    del part
+    assert maps() is None and len(store.join()) == 3
 
 
 def test_the_runner_up_is_the_best_of_the_others():

@@ -6,7 +6,8 @@ import pytest
 
 from src.errors import UserError
 from src.explainers.registry import create_explainer
-from src.explainers.video import explain_video, is_video_name
+from src.explainers.video import explain_video, is_video_name, open_video
+from src.imaging import ImageError
 from tests.explainers.networks import random_network
 
 
@@ -39,20 +40,38 @@ def test_every_frame_is_explained_and_drawn(clip, tmp_path):
         return _prepare(frame)
 
     found = explain_video(explainer, prepare, clip, target, ["a", "b", "c"], batch_size=16)
-    assert len(found.explanation) == 40 and found.frames_per_second == 10 and found.path == target
+    assert found.frames == found.class_counts.sum() == 40 and found.frames_per_second == 10 and found.path == target
     np.testing.assert_allclose(seen, np.arange(40) * 5, atol=3)
     written = cv2.VideoCapture(str(target))
     assert written.get(cv2.CAP_PROP_FRAME_COUNT) == 40
     assert (written.get(cv2.CAP_PROP_FRAME_WIDTH), written.get(cv2.CAP_PROP_FRAME_HEIGHT)) == (66, 48)
     assert [path.name for path in target.parent.iterdir()] == ["clip.mp4"]
     other = explain_video(explainer, _prepare, clip, tmp_path / "other.mp4", ["a", "b", "c"], class_index=2)
-    assert other.explanation.class_index.tolist() == [2] * 40
+    assert other.class_counts.tolist() == found.class_counts.tolist()
+    assert (tmp_path / "other.mp4").read_bytes() != target.read_bytes()
+
+
+def test_a_disk_that_takes_only_a_part_is_said_and_leaves_nothing(clip, tmp_path, monkeypatch):
+    """The writer tells nothing; here it stops after the first batch."""
+    written = []
+
+    def draw(frame, *_, **__):
+        written.append(1)
+        return frame if len(written) < 20 else frame[:2]  # of another size: it is left out without a word
+
+    monkeypatch.setattr("src.explainers.video.overlay_frame", draw)
+    explainer = create_explainer("gradcam", random_network())
+    with pytest.raises(UserError, match="could not be written whole"):
+        explain_video(explainer, _prepare, clip, tmp_path / "out" / "clip.mp4", ["a", "b", "c"], batch_size=16)
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_what_is_no_video_leaves_nothing(tmp_path):
     (tmp_path / "no.mp4").write_bytes(b"no video")
-    with pytest.raises(UserError, match="not a video"):
+    with pytest.raises(ImageError, match="not a video"):
         explainer = create_explainer("gradcam", random_network())
         explain_video(explainer, _prepare, tmp_path / "no.mp4", tmp_path / "out" / "no.mp4", ["a", "b", "c"])
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ImageError, match="no such file"):
+        open_video(tmp_path / "nowhere.mp4")
     assert is_video_name("A.MP4") and not is_video_name("a.jpg")
