@@ -60,7 +60,7 @@ def make_engine(inputs, outputs: dict, *, bundle, name: str, arguments, count: i
 
 def explain_test_part(bundle, explainer, arguments, class_index: int | None) -> tuple[dict, list]:
     """Explain the test part, write what there is to look at; returns the JSON record and the unreadable pictures."""
-    from src.datasets.manifest import mask_path
+    from src.datasets.manifest import MARKS, MASKS, mask_path
     from src.explainers.gallery import Gallery, choose_samples
     from src.explainers.stream import explain_pictures
     from src.explainers.summary import save_heatmaps, save_strength, summarize_test_part
@@ -80,8 +80,9 @@ def explain_test_part(bundle, explainer, arguments, class_index: int | None) -> 
     )
     folder = Path(arguments.output) / bundle.name
     save_heatmaps(folder / "heatmaps.npz", explained, class_names)
-    masks = [mask_path(arguments.data, Path(path).relative_to(arguments.data)) for path in explained.paths]
-    summary = summarize_test_part(explained, masks, bundle.image_size, class_names, class_index)
+    relative = [Path(path).relative_to(arguments.data) for path in explained.paths]
+    masks, marks = ([mask_path(arguments.data, path, kind) for path in relative] for kind in (MASKS, MARKS))
+    summary = summarize_test_part(explained, masks, bundle.image_size, class_names, class_index, marks)
     save_strength(folder / "activation_strength.csv", summary["activation_strength"])
     samples = choose_samples(explained.correct, explained.labels, arguments.samples, arguments.seed)
     gallery = Gallery(folder, explained, class_names, METHOD, arguments.colormap)
