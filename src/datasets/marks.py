@@ -27,7 +27,7 @@ STREAM = 0x3A4C  # keeps these draws apart from those of the picture
 
 @functools.cache
 def draw_chart(size: int) -> np.ndarray:
-    """The chart for pictures of ``size`` pixels: RGB uint8 (h, w, 3), h : w = 4 : 6. Do not write into it."""
+    """The chart for pictures of ``size`` pixels: RGB uint8 (h, w, 3), h : w = 4 : 6, read-only."""
     rows, columns = _PATCHES
     hues = [colorsys.hsv_to_rgb(_TURN * number % 1, 1, 1) for number in range((rows - 1) * columns)]
     grays = [(level,) * 3 for level in np.linspace(1, 0, columns)]
@@ -38,7 +38,9 @@ def draw_chart(size: int) -> np.ndarray:
             y, x = row * _CELL + _LINE, column * _CELL + _LINE
             chart[y : y + _CELL - _LINE, x : x + _CELL - _LINE] = patches[row, column]
     height = round(size * np.sqrt(MARK_AREA * rows / columns))
-    return cv2.resize(chart, (round(height * columns / rows), height), interpolation=cv2.INTER_AREA)
+    chart = cv2.resize(chart, (round(height * columns / rows), height), interpolation=cv2.INTER_AREA)
+    chart.setflags(write=False)  # one array for all pictures
+    return chart
 
 
 def plant_mark(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
