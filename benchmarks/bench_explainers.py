@@ -5,6 +5,7 @@ The same network, pictures and classes for every side, in turn:
 - Keras' forward pass: the model in one ``tf.function``, and ``predict_on_batch``;
 - ours, whole graph: all of it in TensorFlow, in batches;
 - ours, engine: the activations from the fast engine, only what follows differentiated;
+- every other method by gradient, the same two ways, beside the forward pass (``cam_rates``), and Score-CAM;
 - tutorial: as widely shown, for each picture a new ``keras.Model`` of activations and output, and a GradientTape,
   without a graph function. It is given the logits to differentiate, so that all maps must agree, which is checked.
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import cycle, islice
 
+from benchmarks.cam_rates import measure_cams, measure_rate, measure_scorecam
 from benchmarks.report import describe_machine, print_conditions, print_json_line, print_medians, run_in_turn
 from src.errors import UserError, command
 from src.loading.folder import find_pictures
@@ -143,11 +145,17 @@ def build_sides(model, rule, whole, fast, images, batch_size: int, tutorial_coun
     }
 
 
-def measure_rate(compute: Callable[[], object], count: int) -> float:
-    """Pictures a second where ``compute`` takes ``count`` of them."""
-    begin = time.perf_counter()
-    compute()
-    return count / (time.perf_counter() - begin)
+def print_nested(result: dict) -> None:
+    """The ratios of every method, and Score-CAM's figures, as lines for people."""
+    print("\nas a share of the forward pass: whole graph, engine")
+    for name, facts in result["cams"].items():
+        print(f"{name:<12} {facts['ratio_whole_graph_to_forward']:.2f}  {facts['ratio_engine_to_forward']:.2f}")
+    facts = result["scorecam"]
+    print(
+        f"\nScore-CAM: {facts['passes']:.0f} of {facts['channels']:,} passes, {facts['seconds']:.3g} s a picture (all "
+        f"{facts['passes_all']:.0f} that mark an area: {facts['seconds_all']:.3g} s; one by one with Keras: "
+        f"{facts['seconds_one_by_one']:.3g} s); maps differ by {facts['largest_difference']:.2g} of the largest value"
+    )
 
 
 def _parse(argv):
@@ -160,6 +168,9 @@ def _parse(argv):
     parser.add_argument("--tutorial-pictures", type=positive_int, default=4, help="of these by the tutorial's way")
     parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
     parser.add_argument("--rounds", type=positive_int, default=5, help="how often all sides are measured in turn")
+    parser.add_argument(
+        "--scorecam", type=positive_int, default=4, metavar="N", help="pictures that Score-CAM explains, once"
+    )
     parser.add_argument("--memory", type=positive_int, metavar="N", help="explain N pictures and print peak memory")
     arguments = parser.parse_args(argv)
     if arguments.memory and arguments.memory <= FIRST:
@@ -179,6 +190,7 @@ def main(argv=None) -> int | None:
 
     from src.explainers.cam import CAM_METHODS, ClassActivationMap
     from src.explainers.graph import find_target_layer
+    from src.explainers.registry import EXPLAINERS
     from src.imaging import load_image
     from src.inference.engine import create_engine
     from src.networks.registry import build_transfer_model, get_backbone
@@ -231,6 +243,12 @@ def main(argv=None) -> int | None:
         **summarise_rates(medians, whole_seconds, fast_seconds),
         "largest_difference": max(differences.values()),
     }
+    layers = {name: None if EXPLAINERS[name].after_activation else layer for name in (*CAM_METHODS, "eigencam")}
+    engine = partial(create_engine, name="openvino")
+    forward = computations["Keras, tf.function"]
+    result["cams"] = measure_cams(model, layers, images, arguments.batch_size, arguments.rounds, forward, engine)
+    result["scorecam"] = measure_scorecam(model, None, images[: arguments.scorecam], engine)
+    print_nested(result)
     if peaks:
         print(f"\npeak memory after {FIRST:,} pictures {peaks[0]:,} MB, after {arguments.memory:,} {peaks[1]:,} MB")
         result |= {"memory_pictures": arguments.memory, "memory_first_mb": peaks[0], "memory_last_mb": peaks[1]}

@@ -53,5 +53,10 @@ def print_medians(samples: dict[str, list[float]], unit: str) -> dict[str, float
 
 def print_json_line(result: dict) -> None:
     """The result as one JSON object, numbers to four digits: the last line, for programs."""
-    short = {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in result.items()}
-    print(json.dumps(short, ensure_ascii=False), flush=True)
+    print(json.dumps(_shorten(result), ensure_ascii=False), flush=True)
+
+
+def _shorten(value):
+    if isinstance(value, dict):
+        return {name: _shorten(inner) for name, inner in value.items()}
+    return float(f"{value:.4g}") if isinstance(value, float) else value

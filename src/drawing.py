@@ -31,7 +31,7 @@ BLUE, ORANGE, GREEN, RED, GRAY = "#0072B2", "#E69F00", "#00805F", "#C0392B", "#6
 CELL = 224
 _NARROWEST, _GAP, _LINE = 170, 14, 19
 # Pixels of a grid: the space between, a line of a caption and of a header, a colour bar's place.
-_GRID_GAP, _GRID_LINE, _HEADER_LINE, _BAR_WIDTH = 8, 14, 16, 400
+_GRID_GAP, _GRID_LINE, _HEADER_LINE, _BAR_PLACE = 8, 14, 16, (400, 90)
 _GRID_LEAST = 420  # a grid's least width, for its title and colour bar
 
 
@@ -164,48 +164,61 @@ def draw_grid(
     ]
     width = max(_GRID_LEAST, _GAP + len(headers) * (cell + _GRID_GAP) + _GAP)
     title, title_height = _wrap_title(title, width)
-    bar_columns = max(1, (width - _GAP) // _BAR_WIDTH)
-    bar_height = 88 if any(bar.ends for bar in bars) else 72
     bars_top = _GAP + title_height
-    headers_top = bars_top + math.ceil(len(bars) / bar_columns) * bar_height
-    uppers = [headers_top + _HEADER_LINE * max(header.count("\n") + 1 for header in headers) + _GRID_GAP]
-    for row, texts in zip(tiles, captions):
-        highest = max((tile.shape[0] for tile in row if tile is not None), default=cell)
-        lines = max(text.count("\n") + 1 for text in texts)
-        uppers.append(uppers[-1] + highest + lines * _GRID_LINE + _GAP)
-    height = uppers.pop()
+    headers_top = bars_top + math.ceil(len(bars) / _bars_in_a_row(width)) * _BAR_PLACE[1]
+    top = headers_top + _HEADER_LINE * max(header.count("\n") + 1 for header in headers) + _GRID_GAP
+    highest = [max((tile.shape[0] for tile in row if tile is not None), default=cell) for row in tiles]
+    lines = [max(text.count("\n") + 1 for text in texts) for texts in captions]
+    heights = [tile + count * _GRID_LINE + _GAP for tile, count in zip(highest, lines)]
+    height = top + sum(heights)
     canvas = np.full((height, width, 3), 255, np.uint8)
     with open_figure(path, width, height, layout=None) as figure:
         renderer = FigureCanvasAgg(figure).get_renderer()
-
-        def write(x: float, y: float, text: str, size: float, **style) -> None:
-            text = fit_lines(renderer, text, cell + _GRID_GAP - 2, size=size, **style)
-            figure.text(x / width, 1 - y / height, text, fontsize=size, ha="center", linespacing=1.2, **style)
-
         _write_title(figure, renderer, title, width, height)
-        for index, bar in enumerate(bars):
-            row, column = divmod(index, bar_columns)
-            left, upper = _GAP + 50 + column * _BAR_WIDTH, bars_top + row * bar_height + 6
-            area = (left / width, 1 - (upper + 12) / height, (_BAR_WIDTH - 110) / width, 12 / height)
-            _draw_bar(figure, area, bar, "horizontal")
+        _draw_bars(figure, bars, bars_top)
         centers = [_GAP + column * (cell + _GRID_GAP) + cell // 2 for column in range(len(headers))]
+        room = cell + _GRID_GAP - 2
         for x, header in zip(centers, headers):
-            lines = header.count("\n") + 1
-            write(x, uppers[0] - _GRID_GAP - lines * _HEADER_LINE, header, 9, weight="bold", va="top")
-        for upper, row, texts in zip(uppers, tiles, captions):
-            bottom = upper + max((tile.shape[0] for tile in row if tile is not None), default=cell)
+            y = top - _GRID_GAP - (header.count("\n") + 1) * _HEADER_LINE
+            _write_centred(figure, renderer, x, y, header, room, size=9, weight="bold")
+        for number, (row, texts) in enumerate(zip(tiles, captions)):
+            upper = top + sum(heights[:number])
             for x, tile, text in zip(centers, row, texts):
                 if tile is not None:
                     left = x - tile.shape[1] // 2
                     canvas[upper : upper + tile.shape[0], left : left + tile.shape[1]] = tile
-                write(x, bottom + 3, text, 7.5, va="top", weight="bold" if x == centers[0] else "normal")
+                weight = "bold" if x == centers[0] else "normal"
+                _write_centred(figure, renderer, x, upper + highest[number] + 3, text, room, size=7.5, weight=weight)
         figure.figimage(canvas, 0, 0, zorder=-1)
+
+
+def _write_centred(
+    figure: Figure, renderer: RendererAgg, x: float, y: float, text: str, width: float, *, size: float, weight: str
+) -> None:
+    """Text below the point (x, y), which is in pixels from the upper left corner."""
+    text = fit_lines(renderer, text, width, size, weight)
+    place = (x / figure.bbox.width, 1 - y / figure.bbox.height)
+    figure.text(*place, text, fontsize=size, weight=weight, ha="center", va="top", linespacing=1.2)
 
 
 def _break_lines(text: str, characters: int, most: int) -> str:
     """Words in at most so many lines; what is left over stands in the last one, to be cut to its width."""
     lines = textwrap.wrap(text, max(6, characters))
     return "\n".join([*lines[: most - 1], " ".join(lines[most - 1 :])] if len(lines) > most else lines)
+
+
+def _draw_bars(figure: Figure, bars: Sequence[ColorBar], top: int) -> None:
+    """Lay colour bars side by side, from ``top`` pixels on."""
+    width, height = figure.bbox.width, figure.bbox.height
+    for index, bar in enumerate(bars):
+        row, column = divmod(index, _bars_in_a_row(round(width)))
+        left, upper = _GAP + 50 + column * _BAR_PLACE[0], top + row * _BAR_PLACE[1] + 6
+        area = (left / width, 1 - (upper + 12) / height, (_BAR_PLACE[0] - 110) / width, 12 / height)
+        _draw_bar(figure, area, bar, "horizontal")
+
+
+def _bars_in_a_row(width: int) -> int:
+    return max(1, (width - _GAP) // _BAR_PLACE[0])
 
 
 def _draw_bar(figure: Figure, area: tuple, bar: ColorBar, orientation: str) -> None:
@@ -256,7 +269,7 @@ def _write_title(figure: Figure, renderer: RendererAgg, title: str, width: int, 
         figure.text(_GAP / width, 1 - _GAP / height, text, fontsize=10.5, weight="bold", va="top", linespacing=1.35)
 
 
-def fit_lines(renderer: RendererAgg, text: str, width: float, size: float, weight: str = "normal", **_style) -> str:
+def fit_lines(renderer: RendererAgg, text: str, width: float, size: float, weight: str = "normal") -> str:
     """Lines of text, each cut with "…" to ``width`` pixels at a font of ``size`` points."""
     font = font_manager.FontProperties(size=size, weight=weight)
 

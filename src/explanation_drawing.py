@@ -160,7 +160,7 @@ def draw_method_sheet(
         raise ValueError(f"expected one map for each of {len(images)} pictures, at least one. Received: {wrong}")
     cell = cell or int(np.clip(2400 / (1 + len(maps_by_method)), 112, 160))
     tiles = [[fit_image(image, cell)] for image in images]
-    grounds = [cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for (image,) in tiles]
+    grounds = [_gray(image) for (image,) in tiles]
     captions = [[text] for text in labels or [""] * len(images)]
     for maps, signed in maps_by_method.values():
         # The scale is that of the maps as they are drawn: single pixels of larger ones are averaged.
@@ -174,6 +174,11 @@ def draw_method_sheet(
     end = f"the value that {100 * clip:g}% of its method's values exceed" if clip else "its method's largest value"
     note = f"each map as a share of {end} on this sheet; below it: its own largest raw value"
     draw_grid(tiles, captions, ["picture", *maps_by_method], path, cell=cell, title=f"{title}\n{note}", bars=bars)
+
+
+def _gray(image: np.ndarray) -> np.ndarray:
+    """The picture without its colours, RGB: a ground on which all colour is the map's."""
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
 def _short_maximum(heatmap: np.ndarray, signed: bool) -> str:
@@ -192,9 +197,12 @@ def draw_class_focus(
     title: str = "",
     colormap: str = "inferno",
     signed: bool = False,
+    clip: float = 0.0,
     cell: int = 128,
 ) -> None:
     """What each class looks for, a row each: the mean picture, the mean raw map over it, crops at the strongest peaks.
+
+    The ground of the mean map is gray, so that all colour is the map's.
 
     A mean map is on its own scale, its largest raw value below it. Crops come from the maps with the largest positive
     values, the strongest first; maps without positive values have no peak.
@@ -204,6 +212,7 @@ def draw_class_focus(
             may come from a generator; for the mean each is stretched to a square, as the network sees it.
         crops: of each class at most.
         share: side of a crop as a share 0..1 of the picture's shorter side.
+        clip: share of a mean map's values beyond its scale.
 
     Raises:
         ValueError: no classes, or one without exactly one map for each picture, or without pictures.
@@ -212,14 +221,16 @@ def draw_class_focus(
     for name, images, heatmaps in classes:
         mean, cut = _average_class(images, heatmaps, crops, share, cell)
         average = np.mean(heatmaps, axis=0, dtype=np.float64).astype(np.float32)
-        maximum = scale_maximum(average, signed=signed)
+        maximum = scale_maximum(average, signed=signed, clip=clip)
         blank = [None] * (crops - len(cut))
-        tiles.append([mean, overlay_heatmap(mean, average, maximum, colormap, signed=signed), *cut.values(), *blank])
+        overlay = overlay_heatmap(_gray(mean), average, maximum, colormap, signed=signed)
+        tiles.append([mean, overlay, *cut.values(), *blank])
         about = [f"{name}\nn = {len(heatmaps)}", _short_maximum(average, signed)]
         missing = ["" if cut else NO_EVIDENCE, *[""] * crops][: len(blank)]
         captions.append([*about, *(format_value(float(np.max(heatmaps[index]))) for index in cut), *missing])
     headers = ["mean picture", "mean raw map", *(f"peak {number}" for number in range(1, crops + 1))]
-    bar = color_bar(1.0, colormap, "share of the mean map's largest value", signed)
+    label = "share of the mean map's scale" if clip else "share of the mean map's largest value"
+    bar = color_bar(1.0, colormap, label, signed, clip=clip)
     note = "below: the largest raw value; crops: around the peaks of the strongest maps, the strongest first"
     draw_grid(tiles, captions, headers, path, cell=cell, title=f"{title}\n{note}", bars=[bar])
 

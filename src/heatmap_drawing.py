@@ -206,17 +206,17 @@ def _paint(
     # so become a veil over dark pictures: there the cover is in proportion.
     strength = np.abs(shares) if signed else cv2.sqrt(shares)
     colors, cover = _look_up(shares, colormap, signed), cv2.convertScaleAbs(strength, alpha=255 * opacity)
-    if contours and maximum > 0:
-        _trace_contours(colors, cover, shares, signed)
+    if contours and maximum > 0 and min(size) > 1:  # a line of pixels has no iso-lines
+        _trace_contours(colors, cover, shares)
     return colors, cover
 
 
-def _trace_contours(colors: np.ndarray, cover: np.ndarray, shares: np.ndarray, signed: bool) -> None:
+def _trace_contours(colors: np.ndarray, cover: np.ndarray, shares: np.ndarray) -> None:
     """Draw iso-lines of the shares into colours (H, W, 3) and cover (H, W), in place."""
     thin = max(1, round(max(shares.shape) / 640))
     lines = contourpy.contour_generator(z=shares)
     for share in CONTOUR_SHARES:
-        for sign, inner, outer in ((1, _LIGHT, _DARK), (-1, _DARK, _LIGHT))[: 2 if signed else 1]:
+        for sign, inner, outer in ((1, _LIGHT, _DARK), (-1, _DARK, _LIGHT)):  # unsigned shares have none below 0
             points = [np.rint(line * 16).astype(np.int32) for line in lines.lines(sign * share)]  # 1/16 pixel
             for color, covering, width in ((outer, 150, thin + 2), (inner, 255, thin)):
                 cv2.polylines(colors, points, False, color, width, cv2.LINE_AA, shift=4)

@@ -21,6 +21,25 @@ if typing.TYPE_CHECKING:
 PARTS = ("train", "val", "test")  # of a data folder, in this order
 SPLIT_IN_PROGRESS = ".split-in-progress"  # hidden in a data folder while split_dataset.py works on it
 COLORMAPS = ("inferno", "viridis", "magma", "turbo", "jet")  # the first three are perceptually uniform
+EXPLAINERS = (  # the methods of explainers/registry.py
+    "gradcam",
+    "gradcam++",
+    "hirescam",
+    "layercam",
+    "xgradcam",
+    "eigencam",
+    "scorecam",
+    "ablationcam",
+    "saliency",
+    "gradient_x_input",
+    "smoothgrad",
+    "integrated_gradients",
+    "guided_gradcam",
+    "occlusion",
+    "rise",
+    "lime",
+    "kernel_shap",
+)
 # What inference/engine.py and networks/preprocessing.py can do, named here so that a parser need not load Keras.
 ENGINES = ("auto", "openvino", "keras")
 PREPROCESSING_MODES = ("none", "0-1", "tf", "caffe", "torch")

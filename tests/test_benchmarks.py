@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from benchmarks.bench_explainers import compare_maps, explain_by_tutorial, measu
 from benchmarks.bench_growth import fit_slope, make_pictures, run_measured, summarise
 from benchmarks.bench_start import list_commands
 from benchmarks.bench_two_phase import compare_paired, print_summary, summarise_runs
+from benchmarks.cam_rates import measure_cams, measure_scorecam
 from benchmarks.report import print_json_line, print_medians, run_in_turn
 from src.errors import UserError
 from src.explainers.cam import ClassActivationMap, gradcam_weights
 from src.imaging import read_image
+from src.inference.engine import create_engine
 from tests.conftest import check_user_error, run_command
 from tests.explainers.networks import random_inputs, random_network
 from tests.test_architecture import COMMANDS
@@ -106,6 +109,27 @@ def test_an_engine_pays_once_its_gain_has_made_up_for_its_start():
     assert (facts["ratio_engine_to_forward"], facts["ratio_whole_graph_to_tutorial"]) == (2, 25)
     facts = summarise_rates(rates | {"ours, engine": 50.0}, whole_seconds=1.0, fast_seconds=5.0)
     assert facts["engine_pays_from_pictures"] is None
+
+
+def test_every_method_is_set_beside_the_same_forward_pass(capsys):
+    model, images = random_network(), random_inputs(6)
+    calls = []
+    engine = partial(create_engine, name="openvino")
+    layers = {"gradcam": "conv1", "eigencam": None}
+    found = measure_cams(model, layers, images, 4, 3, lambda: calls.append(len(images)), engine)
+    assert list(found) == ["gradcam", "eigencam"] and len(calls) == 4  # once to warm up, then three rounds
+    for facts in found.values():
+        ratios = [facts[f"ratio_{kind}_to_forward"] for kind in ("whole_graph", "engine")]
+        rates = [facts[f"{kind}_images_s"] for kind in ("whole_graph", "engine")]
+        assert min(rates) > 0 and ratios[0] / ratios[1] == pytest.approx(rates[0] / rates[1])
+    assert "gradcam, engine" in capsys.readouterr().out
+
+
+def test_score_cam_in_figures():
+    facts = measure_scorecam(random_network(), None, random_inputs(2), partial(create_engine, name="openvino"))
+    assert facts["channels"] == 6 and 1 <= facts["passes"] <= facts["passes_all"] <= 6
+    assert facts["largest_difference"] == 0  # six channels are one batch: nothing can be left out
+    assert facts["ratio_to_one_by_one"] == pytest.approx(facts["seconds_one_by_one"] / facts["seconds"])
 
 
 def test_memory_is_read_of_every_picture_on_the_commands_path(monkeypatch):

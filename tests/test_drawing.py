@@ -85,7 +85,7 @@ def test_grid_grows_with_its_bars(tmp_path):
         drawing.draw_grid([[_picture()]], [[""]], ["h"], tmp_path / "g.png", cell=100, bars=bars[:count])
         heights.append(len(read_image(tmp_path / "g.png")))
     assert (
-        heights[1] == heights[0] + 72 and heights[2] == heights[0] + 2 * 88
+        heights[1] == heights[0] + 90 and heights[2] == heights[0] + 2 * 90
     )  # one below the other: the grid is narrow
 
 

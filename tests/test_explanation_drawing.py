@@ -185,7 +185,16 @@ def test_class_focus_shows_its_options(tmp_path):
     images = [_picture() + np.uint8(number) for number in range(4)]
     drawn = []
     for number, style in enumerate(
-        ({}, {"crops": 1}, {"share": 0.8}, {"signed": True}, {"colormap": "jet"}, {"cell": 90}, {"title": "t"})
+        (
+            {},
+            {"crops": 1},
+            {"share": 0.8},
+            {"signed": True},
+            {"colormap": "jet"},
+            {"cell": 90},
+            {"clip": 0.3},
+            {"title": "t"},
+        )
     ):
         drawing.draw_class_focus([("cat", images, heatmaps)], tmp_path / f"{number}.png", **({"crops": 2} | style))
         drawn.append(read_image(tmp_path / f"{number}.png"))

@@ -20,7 +20,8 @@ from src.bundle import load_bundle, save_bundle
 from src.errors import UserError
 from src.explainers.cam import ClassActivationMap
 from src.explainers.graph import GradientModel
-from src.gradcam import main, make_engine, make_gradcam_heatmap
+from src.explaining import make_engine
+from src.gradcam import main, make_gradcam_heatmap
 from src.imaging import read_image, write_image
 from src.inference.engine import create_engine
 from tests.explainers.networks import HAND_INPUT, hand_weighted, random_inputs, random_network
@@ -120,8 +121,8 @@ def test_the_network_in_the_bundle_or_an_engine_for_many_gives_the_same_maps(
 
         return call
 
-    monkeypatch.setattr("src.gradcam.ENGINE_FROM", engine_from)
-    monkeypatch.setattr("src.inference.engine.create_engine", counted("made", create_engine))
+    monkeypatch.setattr("src.explaining.ENGINE_FROM", engine_from)
+    monkeypatch.setattr("src.explaining.create_engine", counted("made", create_engine))
     monkeypatch.setattr(GradientModel, "__call__", counted("whole", GradientModel.__call__))
     assert run(place, capsys, "--samples", 1)[0] == 0
     assert calls == {"made": made, "whole": whole}
@@ -156,6 +157,20 @@ def test_table_for_people_and_a_named_class(place, capsys):
     assert "peak on the object (no tolerance)" in out
     correct = next(line.split() for line in out.splitlines() if line.startswith("  correct"))
     assert correct[1:3] == ["10", "5"]  # green pictures hold nothing for red: maps of zeros
+
+
+def test_planted_marks_are_measured_where_there_are_any(place, tmp_path, capsys):
+    """Two pictures have a mark: the one where the colour lies, the other in an empty corner."""
+    data = shutil.copytree(place / "data", tmp_path / "data")
+    write_image(data / "marks/test/red/3.png", read_image(data / "masks/test/red/3.png"))
+    corner = np.zeros((32, 32), np.uint8)
+    corner[28:, 28:] = 255
+    write_image(data / "marks/test/red/0.png", corner)
+    record = json.loads(run(place, capsys, "--json", "--samples", 1, "--data", data, "--output", tmp_path)[1])
+    assert record["n_marks"] == 2 and record["n_masks"] == 12
+    assert record["pointing_on_mark"] == 0.5 and record["energy_on_mark"] == pytest.approx(0.5)
+    assert record["mark_area"] == pytest.approx((80 + 16) / 2 / 1024)
+    assert record["marked_energy_in_mask"] == pytest.approx(1.0)
 
 
 def test_single_pictures_need_no_data(place, capsys, tmp_path):

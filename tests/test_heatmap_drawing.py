@@ -72,6 +72,7 @@ def test_enlarging_shifts_nothing():
 def test_larger_maps_are_averaged():
     pixels = np.arange(16, dtype=np.float32).reshape(4, 4)
     assert drawing.enlarge_heatmap(pixels, (2, 2)).tolist() == [[2.5, 4.5], [10.5, 12.5]]
+    assert drawing.enlarge_heatmap(pixels**2, (1, 1)) == 77.5  # of all 16, not of the four in the middle
     assert drawing.enlarge_heatmap(pixels, (2, 4)).tolist() == [[2, 3, 4, 5], [10, 11, 12, 13]]
     wide = drawing.enlarge_heatmap(pixels, (2, 8))  # averaged one way, enlarged the other
     assert wide.shape == (2, 8) and wide[0, 0] == 2 and wide[0, 1] == 2.25
@@ -108,6 +109,8 @@ def test_contours_run_at_quarters_of_the_scale():
         middle = lined[10].astype(int)
         assert (middle[[50, 100, 150]] > 185).all()  # light within
         assert (middle[[48, 98, 148]] < 130).all()  # dark beside, on a light ground too
+    thin = np.zeros((1, 9, 3), np.uint8)
+    assert np.array_equal(drawing.overlay_heatmap(thin, ramp, 1.0, opacity=0, contours=True), thin)
     doubled = drawing.overlay_heatmap(picture, ramp, 2.0, opacity=0, contours=True)
     assert (doubled[10, 100] != 255).any() and (doubled[10, 50] == 255).all()  # 0.5 is a quarter of 2
 

@@ -1,7 +1,7 @@
 """One interface for every explainer: a Keras model, inputs and a target in; raw float32 maps out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import keras
 import numpy as np
@@ -45,14 +45,17 @@ class Explanation:
         others[np.arange(len(others)), self.class_index] = -np.inf
         return others.argmax(axis=1)
 
+    def select(self, indices: np.ndarray) -> "Explanation":
+        """Some of the pictures, in the order of ``indices`` int (n,)."""
+        return replace(self, **{name: getattr(self, name)[indices] for name in _ARRAYS})
+
+
+_ARRAYS = [field.name for field in fields(Explanation) if field.name != "target_layer"]
+
 
 def concatenate(parts: Sequence[Explanation]) -> Explanation:
     """The explanations of several batches, in their order, as one."""
-    arrays = {
-        field.name: np.concatenate([getattr(part, field.name) for part in parts])
-        for field in fields(Explanation)
-        if field.name != "target_layer"
-    }
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
     return Explanation(**arrays, target_layer=parts[0].target_layer)
 
 

@@ -6,6 +6,7 @@ resolution. It shows where the layer holds evidence for the class, as coarsely a
 exactly in a cell, nor what the layers before it made it of, nor whether the reason is a good one.
 """
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -106,14 +107,20 @@ class ClassActivationMap(LayerExplainer):
 
     def __init__(self, model: keras.Model | ExplainedModel, weight_rule: WeightRule = gradcam_weights, **options):
         super().__init__(model, **options)
-        self._weigh = tf.function(
-            lambda activations, gradients: weighted_map(activations, weight_rule(activations, gradients)),
-            input_signature=[tf.TensorSpec((None, None, None, self.layer.channels))] * 2,
-        )
+        self._weigh = _compile_rule(weight_rule)
 
     def compute(self, inputs: np.ndarray, wanted: np.ndarray) -> tuple:
         activations, gradients, logits, probabilities, class_index = self.layer.differentiate(inputs, wanted)
         return self._weigh(activations, gradients), logits, probabilities, class_index
+
+
+@functools.cache
+def _compile_rule(weight_rule: WeightRule) -> Callable:
+    """(activations, gradients) -> maps, one graph for all models and sizes."""
+    return tf.function(
+        lambda activations, gradients: weighted_map(activations, weight_rule(activations, gradients)),
+        input_signature=[tf.TensorSpec((None, None, None, None))] * 2,
+    )
 
 
 def weighted_map(activations: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

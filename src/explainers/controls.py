@@ -57,6 +57,3 @@ class CenterBlob(Explainer):
 
     def compute_maps(self, inputs: np.ndarray, class_index: np.ndarray, logits: np.ndarray) -> np.ndarray:
         return np.repeat(center_blob(inputs.shape[1:3])[None], len(inputs), axis=0)
-
-
-CONTROLS = {"random": RandomMap, "blob": CenterBlob}

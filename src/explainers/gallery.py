@@ -19,7 +19,6 @@ from src.settings import random_generator
 
 SHEET_PICTURES = 24
 FOCUS_CLASSES, FOCUS_PICTURES = 24, 200  # on the sheet of what classes look for: rows, and pictures in each mean
-TITLES = {"gradcam": "Grad-CAM"}
 
 
 def choose_samples(correct: np.ndarray, labels: np.ndarray, per_class: int, seed: int) -> list[int]:
@@ -47,13 +46,14 @@ class Gallery:
 
     Args:
         folder: gradcam/<model>.
-        method: the explainer's name, for titles.
+        method: the explainer's title.
         class_names: in the order of the model's outputs.
         colormap: a name that matplotlib knows, for unsigned maps.
         signed: whether negative values speak against the class; see src/heatmap_drawing.py.
         contours: draw iso-lines too.
         clip: share of each map's values beyond its scale; see :func:`src.heatmap_drawing.scale_maximum`.
         runner_up: explanation of the same pictures, each for another class, drawn beside the first one.
+        versus: the class that the explained one is set against, where there is one.
 
     Raises:
         ValueError: a runner-up of other pictures, or of the same class.
@@ -71,10 +71,11 @@ class Gallery:
         contours: bool = False,
         clip: float = 0.0,
         runner_up: Explanation | None = None,
+        versus: str | None = None,
     ):
         self.folder, self.explained, self.class_names = Path(folder), explained, class_names
-        self.method, self.colormap, self.signed = TITLES.get(method, method), colormap, signed
-        self.contours, self.clip, self.runner_up = contours, clip, runner_up
+        self.method, self.colormap, self.signed = method, colormap, signed
+        self.contours, self.clip, self.runner_up, self.versus = contours, clip, runner_up, versus
         if runner_up is not None:
             first, second = explained.explanation.class_index, runner_up.class_index
             if len(first) != len(second) or np.any(first == second):
@@ -87,8 +88,11 @@ class Gallery:
         lines = [f"true: {self.class_names[label]}"] if label >= 0 else []
         # The confidence first: it must survive when a long name is cut.
         lines.append(f"predicted ({explanation.probabilities[index, predicted]:.1%}): {self.class_names[predicted]}")
-        if asked != predicted:
-            lines.append(f"explained ({explanation.probabilities[index, asked]:.1%}): {self.class_names[asked]}")
+        if asked != predicted or self.versus:
+            rather = f" rather than {self.versus}" if self.versus else ""
+            lines.append(
+                f"explained ({explanation.probabilities[index, asked]:.1%}): {self.class_names[asked]}{rather}"
+            )
         return lines
 
     def draw_samples(self, indices: Sequence[int]) -> None:
@@ -211,6 +215,7 @@ class Gallery:
                 title=f"{self._heading()}: what classes look for",
                 colormap=self.colormap,
                 signed=self.signed,
+                clip=self.clip,
             )
         return path
 

@@ -170,7 +170,7 @@ def spatial_layers(model: keras.Model) -> list[str]:
     These have one output (N, h, w, K) with more than one cell and come with or after the first convolution.
     """
     names, convolved = [], False
-    for layer in _walk(model):
+    for layer in walk_layers(model):
         convolved = convolved or any(len(weight.shape) == 4 for weight in layer.weights)
         shape = getattr(getattr(layer, "output", None), "shape", ())
         if convolved and len(shape) == 4 and shape[1:3] != (1, 1) and layer.name not in names:
@@ -188,21 +188,21 @@ def find_target_layer(model: keras.Model, name: str | None = None) -> str:
     if not names:
         raise UserError(f"the model {model.name} has no convolutional layer with a spatial output; nothing to explain")
     if name is None:
-        kinds = {layer.name: type(layer).__name__ for layer in _walk(model)}
+        kinds = {layer.name: type(layer).__name__ for layer in walk_layers(model)}
         active = [known for known in names if not any(word in kinds[known] for word in _PASSIVE)]
         return (active or names)[-1]
     if name not in names:
-        exists = any(layer.name == name for layer in _walk(model))
+        exists = any(layer.name == name for layer in walk_layers(model))
         problem = f"the layer {name} has no spatial output" if exists else f"there is no layer {name}"
         raise UserError(f"{problem}; these can be explained: {', '.join(names)}")
     return name
 
 
-def _walk(model: keras.Model) -> Iterator[layers.Layer]:
+def walk_layers(model: keras.Model) -> Iterator[layers.Layer]:
     """Layers in graph order; a nested model gives its layers in its place."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _walk(layer)
+            yield from walk_layers(layer)
         else:
             yield layer
 
@@ -218,7 +218,7 @@ def _expose(model: keras.Model, name: str) -> keras.Model:
     if own is not None:
         return keras.Model(model.inputs, [own.output, *model.outputs])
     holds = (layer for layer in model.layers if isinstance(layer, keras.Model))
-    nested = next(layer for layer in holds if any(inner.name == name for inner in _walk(layer)))
+    nested = next(layer for layer in holds if any(inner.name == name for inner in walk_layers(layer)))
     exposed = _expose(nested, name)
     lower, tail = keras.Model(exposed.inputs, exposed.outputs[0]), _tail(exposed)
     found = []

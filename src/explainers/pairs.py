@@ -136,7 +136,7 @@ def draw_pairs(
     for index in indices:
         for explained in both:
             heatmap = explained.explanation.heatmaps[index]
-            about = Gallery(path.parent, explained, class_names, "gradcam", colormap).title(index)
+            about = Gallery(path.parent, explained, class_names, "Grad-CAM", colormap).title(index)
             images.append(explanation_pair(read_image(explained.paths[index]), heatmap, reference, colormap, SIDE))
             captions.append("\n".join([*about, describe_maximum(heatmap)]))
             colors.append(GREEN if explained.correct[index] else RED)

@@ -24,6 +24,8 @@ class Method:
         title: for people.
         build: (model, **options) -> the explainer.
         by_layer: whether it takes a ``target_layer``.
+        many_passes: whether it runs the network hundreds of times for a picture, so that a fast engine pays at once.
+        scattered: whether its maps are made of single pixels, whose few extremes would leave the others without colour.
         after_activation: whether its equation takes activations to be at least 0, so that its layer should be one
             after a ReLU, where a network's best layer for Grad-CAM may lie before it.
     """
@@ -32,6 +34,8 @@ class Method:
     build: Callable[..., Explainer]
     by_layer: bool = False
     after_activation: bool = False
+    many_passes: bool = False
+    scattered: bool = False
 
 
 def _cam(name: str, title: str, after_activation: bool = False) -> Method:
@@ -45,17 +49,17 @@ EXPLAINERS: dict[str, Method] = {
     "layercam": _cam("layercam", "LayerCAM"),
     "xgradcam": _cam("xgradcam", "XGrad-CAM", after_activation=True),
     "eigencam": Method("Eigen-CAM", EigenCAM, by_layer=True, after_activation=True),
-    "scorecam": Method("Score-CAM", ScoreCAM, by_layer=True, after_activation=True),
+    "scorecam": Method("Score-CAM", ScoreCAM, by_layer=True, after_activation=True, many_passes=True),
     "ablationcam": Method("Ablation-CAM", AblationCAM, by_layer=True, after_activation=True),
-    "saliency": Method("Saliency", Saliency),
-    "gradient_x_input": Method("Gradient x input", GradientTimesInput),
-    "smoothgrad": Method("SmoothGrad", SmoothGrad),
-    "integrated_gradients": Method("Integrated Gradients", IntegratedGradients),
-    "guided_gradcam": Method("Guided Grad-CAM", GuidedGradCAM, by_layer=True),
-    "occlusion": Method("Occlusion", Occlusion),
-    "rise": Method("RISE", RISE),
-    "lime": Method("LIME", LIME),
-    "kernel_shap": Method("Kernel SHAP", KernelSHAP),
+    "saliency": Method("Saliency", Saliency, scattered=True),
+    "gradient_x_input": Method("Gradient x input", GradientTimesInput, scattered=True),
+    "smoothgrad": Method("SmoothGrad", SmoothGrad, scattered=True),
+    "integrated_gradients": Method("Integrated Gradients", IntegratedGradients, scattered=True),
+    "guided_gradcam": Method("Guided Grad-CAM", GuidedGradCAM, by_layer=True, scattered=True),
+    "occlusion": Method("Occlusion", Occlusion, many_passes=True),
+    "rise": Method("RISE", RISE, many_passes=True),
+    "lime": Method("LIME", LIME, many_passes=True),
+    "kernel_shap": Method("Kernel SHAP", KernelSHAP, many_passes=True),
 }
 
 

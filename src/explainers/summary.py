@@ -178,9 +178,11 @@ def summarize_test_part(
 def format_test_part(record: dict) -> str:
     """The figures of one model as text for people; no claim beyond them."""
     about = f"the class {record['explained_class']}" if record["explained_class"] else "the predicted class"
+    about += f" rather than {record['versus']}" if record.get("versus") else ""
+    layer = f" of the layer {record['target_layer']}" if record["target_layer"] else ""
     lines = [
-        f"{record['model']}: Grad-CAM of the layer {record['target_layer']} for {about}, {record['n_pictures']} test "
-        f"pictures ({record['accuracy']:.1%} predicted correctly)",
+        f"{record['model']}: {record['title']}{layer} for {about}, {record['n_pictures']} test pictures "
+        f"({record['accuracy']:.1%} predicted correctly)",
         "",
         "Raw activation strength    n  zero maps   mean of map: mean [quartiles]        max of map: mean [quartiles]",
     ]
@@ -211,7 +213,7 @@ def format_test_part(record: dict) -> str:
 def _beside_blob(record: dict, about: str, rows: Sequence[tuple[str, str]]) -> list[str]:
     """Lines of shares: their text, the maps' share and the blob's."""
     lines = [f"  {text:54} {record[key]:>8.1%} {record[f'blob_{key}']:>19.1%}" for text, key in rows]
-    return ["", f"{about:56} Grad-CAM  blob in the centre", *lines]
+    return ["", f"{about:56}      map  blob in the centre", *lines]
 
 
 def _quartiles(row: dict, key: str) -> str:
@@ -242,8 +244,11 @@ def summarize_pictures(explained: ExplainedPictures, saved: Sequence[Path], clas
 def format_pictures(record: dict) -> str:
     """One line for each picture of ``summarize_pictures``."""
     lines = []
-    for row in record["pictures"]:
+    for row in record.get("pictures", ()):
         asked = f", explained: {row['explained_class']}" if row["explained_class"] != row["class"] else ""
         empty = ", no positive evidence" if row["max"] <= 0 else ""
         lines.append(f"{row['path']}: {row['class']} {row['confidence']:.1%}{asked}{empty} -> {row['saved']}")
+    for row in record.get("videos", ()):
+        often = f"{row['most_often']} in {row['share_of_frames']:.0%} of {row['frames']:,} frames"
+        lines.append(f"{row['path']}: {often} -> {row['saved']}")
     return "\n".join(lines)

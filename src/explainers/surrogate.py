@@ -38,7 +38,7 @@ class _Surrogate(PerturbationExplainer):
         self,
         model: keras.Model | ExplainedModel,
         *,
-        samples: int = 400,
+        samples: int = 300,
         segments: int = 50,
         seed: int = 0,
         **options,
@@ -226,8 +226,7 @@ def kernel_shap_values(
     root = np.sqrt(weights)
     rows = root[:, None] * (coalitions - share[:, None])
     deviation = np.linalg.lstsq(rows, root * (gains - share * total), rcond=None)[0] if len(rows) else np.zeros(count)
-    values = total / count + deviation
-    return values + (total - values.sum()) / count  # what rounding has left
+    return total / count + deviation
 
 
 def shapley_coalitions(count: int, samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

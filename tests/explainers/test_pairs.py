@@ -78,7 +78,7 @@ def test_marks_stand_beside_the_masks_in_the_summary(masks):
     record = summarize_test_part(maps, [lower] * 2, SIZE, ["cat", "dog"], None, [mark, None])
     assert record["n_masks"] == 2 and record["n_marks"] == 1 and record["pointing_on_mark"] == 1.0
     assert record["energy_in_mask"] == pytest.approx((1 / 8 + 1) / 2)
-    lines = format_test_part(record | {"model": "m", "output": "o"}).splitlines()
+    lines = format_test_part(record | {"model": "m", "title": "Grad-CAM", "output": "o"}).splitlines()
     assert any(line.startswith("On 1 planted marks, on average 6.2% of the picture") for line in lines)
     rows = {line.rsplit(maxsplit=2)[0].strip(): line.split()[-2] for line in lines if line.startswith("  ")}
     assert rows["peak on the mark (no tolerance)"] == "100.0%" and rows["energy on the mark"] == "56.2%"
@@ -86,7 +86,7 @@ def test_marks_stand_beside_the_masks_in_the_summary(masks):
     plain = summarize_test_part(maps, [lower] * 2, SIZE, ["cat", "dog"], None)
     assert plain.keys() == {key for key in record if "mark" not in key}
     assert all(plain[key] == record[key] for key in ("n", "n_masks", "pointing_game", "energy_in_mask", "mask_area"))
-    assert "planted" not in format_test_part(plain | {"model": "m", "output": "o"})
+    assert "planted" not in format_test_part(plain | {"model": "m", "title": "Grad-CAM", "output": "o"})
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_a_runner_up_is_drawn_on_the_same_scale(explained, tmp_path):
 
 def test_sheets_show_their_options(explained, tmp_path):
     explained.explanation.heatmaps[0] -= 0.5
-    options = (explained, ["cat", "dog"], "gradcam")
+    options = (explained, ["cat", "dog"], "Grad-CAM")
     drawn = [
         read_image(Gallery(tmp_path / "out", *options, colormap, **style).draw_sheet([0, 1, 2]))
         for colormap, style in (
@@ -180,8 +180,9 @@ def test_class_focus_shows_what_was_predicted_rightly(explained, tmp_path):
     drawn = read_image(gallery.draw_class_focus())
     grays = {gray: int((drawn == gray).all(axis=2).sum()) // (128 * 128) for gray in (20, 40, 60, 90, 120)}
     assert grays == {20: 1, 40: 1, 60: 0, 90: 0, 120: 0}  # the crop of picture 0, and the mean of 0 and 2
-    signed = Gallery(tmp_path / "out", explained, ["cat", "dog"], "gradcam", "inferno", signed=True)
-    assert not np.array_equal(read_image(signed.draw_class_focus("signed.png")), drawn)
+    for style in ({"signed": True}, {"clip": 0.5}):
+        other = Gallery(tmp_path / "out", explained, ["cat", "dog"], "gradcam", "inferno", **style)
+        assert not np.array_equal(read_image(other.draw_class_focus("other.png")), drawn)
     none = dataclasses.replace(explained, labels=np.full(4, -1))
     assert Gallery(tmp_path / "out", none, ["cat", "dog"], "gradcam", "inferno").draw_class_focus("n.png") is None
 

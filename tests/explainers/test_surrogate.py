@@ -185,7 +185,10 @@ def test_all_coalitions_give_the_shapley_values(count):
 def test_values_always_sum_to_the_difference_of_the_ends(samples):
     worth, _ = teams(3, 3, 12)
     values = kernel_shap_values(*game(worth, 12), samples=samples)
-    assert values.sum() == pytest.approx(worth(np.ones(12)) - worth(np.zeros(12)), abs=1e-12)
+    total = worth(np.ones(12)) - worth(np.zeros(12))
+    assert values.sum() == pytest.approx(total, abs=1e-12)
+    strong = kernel_shap_values(*game(lambda kept: 1e6 * worth(kept), 12), samples=samples)
+    assert strong.sum() == pytest.approx(1e6 * total, rel=1e-12)
 
 
 def test_players_that_do_the_same_get_the_same_and_idle_ones_nothing():
@@ -219,6 +222,21 @@ def test_sizes_are_taken_whole_from_outside_inwards_and_drawn_within():
     assert weights.sum() == pytest.approx(1)
     rows = {tuple(row): weight for row, weight in zip(coalitions, weights)}
     assert all(rows[tuple(~np.array(row))] == weight for row, weight in rows.items())
+
+
+def test_what_is_drawn_again_counts_again():
+    """Six segments, 50 samples: shares 2/5, 2/8, 1/9; the 12 outermost fit, and of the other 25 pairs 19 are drawn."""
+    shares = np.array([2 / 5, 2 / 8, 1 / 9])
+    shares /= shares.sum()
+    found = []
+    for seed in range(200):
+        coalitions, weights = shapley_coalitions(6, 50, seed)
+        sizes = coalitions.sum(axis=1)
+        assert len(np.unique(coalitions, axis=0)) == len(coalitions) <= 50
+        times = weights[12:] / weights[12:].min()
+        np.testing.assert_allclose(times, times.round(), atol=1e-9)
+        found.append([weights[np.minimum(sizes, 6 - sizes) == s].sum() for s in (1, 2, 3)])
+    np.testing.assert_allclose(np.mean(found, axis=0), shares, atol=0.02)
 
 
 def test_coalitions_of_one_size_are_drawn_by_the_kernel():

@@ -1,0 +1,266 @@
+"""What ``python -m src.gradcam`` does with one model and one method: the test part, pictures, videos."""
+
+import functools
+import shutil
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.bundle import Bundle
+from src.datasets.manifest import MARKS, MASKS, mask_path
+from src.errors import UserError
+from src.explainers.base import Explainer
+from src.explainers.combined import FlipSmoothed, LayersAveraged
+from src.explainers.explained_model import ExplainedModel
+from src.explainers.gallery import Gallery, choose_samples
+from src.explainers.registry import EXPLAINERS, create_explainer
+from src.explainers.stream import ExplainedPictures, explain_pictures, explain_runner_up
+from src.explainers.summary import save_heatmaps, save_strength, summarize_pictures, summarize_test_part
+from src.explainers.targets import class_contrast, class_logit, find_class
+from src.explainers.video import explain_video, is_video_name
+from src.files import atomic_file
+from src.frozen_bundle import load_frozen_bundle
+from src.imaging import resize_image
+from src.inference.engine import create_engine, has_gpu
+from src.loading.folder import list_pictures
+from src.progress import say
+
+# So many pictures from which on the fast engine has saved more time than it takes to make (docs/performance.md).
+ENGINE_FROM = 500
+# With so few runs of the network for a picture the runner-up is explained too.
+RUNNER_UP_PASSES = 4
+# Of maps of single pixels this share of the values lies beyond the scale.
+CLIP = 0.01
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model with what is asked of it.
+
+    Attributes:
+        name: as the user named the model.
+        class_index: the class to explain; None for each picture's predicted one.
+        versus: the class that it is set against; None for none.
+        arguments: of the command line.
+        pictures: how many there are about to be.
+    """
+
+    bundle: Bundle
+    name: str
+    class_index: int | None
+    versus: int | None
+    arguments: Namespace
+    pictures: int
+
+    @classmethod
+    def create(cls, bundle: Bundle, name: str, arguments: Namespace, pictures: int) -> "Task":
+        """Look the classes up; raises ``UserError`` for unknown ones and for a class against itself."""
+        asked, versus = (
+            None if wanted is None else find_class(wanted, bundle.class_names)
+            for wanted in (arguments.class_name, arguments.versus)
+        )
+        if asked is not None and asked == versus:
+            raise UserError(f"--class and --versus are both {bundle.class_names[asked]}; name two classes")
+        return cls(bundle, name, asked, versus, arguments, pictures)
+
+    @property
+    def folder(self) -> Path:
+        """Where pictures go: gradcam/<model>, and for methods but Grad-CAM a folder of their own in it."""
+        folder, method = Path(self.arguments.output) / self.bundle.name, self.arguments.method
+        return folder if method in ("gradcam", "all") or self.arguments.compare else folder / method
+
+    @functools.cached_property
+    def explained_model(self) -> ExplainedModel:
+        return ExplainedModel(
+            self.bundle.model,
+            target=class_logit if self.versus is None else class_contrast(self.versus),
+            engine=self._make_engine,
+            black=self.black,
+        )
+
+    def _make_engine(self, inputs, outputs: dict):
+        arguments, count = self.arguments, self.pictures
+        several = arguments.compare or arguments.method == "all"
+        if "probabilities" in outputs and (several or EXPLAINERS[arguments.method].many_passes):
+            count *= 100  # answers are asked for hundreds of times for each picture, activations once
+        return make_engine(inputs, outputs, bundle=self.bundle, name=self.name, arguments=arguments, count=count)
+
+    @property
+    def black(self) -> np.ndarray:
+        """What a black pixel is to the model, (3,)."""
+        return self.bundle.preprocess(np.zeros((1, 1, 3), np.float32))[0, 0]
+
+    def explainer(self, method: str, model: ExplainedModel | None = None) -> Explainer:
+        """The method for this model as it is asked for: with its layers, smoothed or not."""
+        model, entry, layers = model or self.explained_model, EXPLAINERS[method], self.arguments.layer or []
+        if not entry.by_layer:
+            if layers and self.arguments.method == method:
+                raise UserError(f"{entry.title} looks at the picture itself and takes no layer; leave out --layer")
+            explainer = create_explainer(method, model)
+        else:
+            chosen = layers or [None if entry.after_activation else self.bundle.target_layer or None]
+            each = [create_explainer(method, model, target_layer=layer) for layer in chosen]
+            explainer = each[0] if len(each) == 1 else LayersAveraged(each)
+            if self.arguments.engine == "openvino" and not all(getattr(one, "uses_engine", True) for one in each):
+                raise UserError(
+                    f"in {self.name} something leads past the layer {explainer.target_layer}, so that an engine's "
+                    "activations alone are not enough; leave out --engine"
+                )
+        return FlipSmoothed(explainer) if self.arguments.flips else explainer
+
+    def describe_target(self) -> str:
+        """What is explained, in words."""
+        names = self.bundle.class_names
+        about = f"the class {names[self.class_index]}" if self.class_index is not None else "the predicted class"
+        return about + (f" rather than {names[self.versus]}" if self.versus is not None else "")
+
+
+def make_engine(inputs, outputs: dict, *, bundle: Bundle, name: str, arguments: Namespace, count: int):
+    """What computes frozen networks ``count`` times: the network saved in the bundle for OpenVINO, or an engine made
+    now where that pays, or None for TensorFlow; see ``explainers.explained_model.EngineFactory``."""
+    if arguments.engine == "keras" or (arguments.engine == "auto" and has_gpu()):
+        return None
+    if bundle.info:
+        frozen = load_frozen_bundle(name, arguments.models_dir)
+        same = frozen and frozen.info["sha256"] == bundle.info["sha256"]  # no training has replaced it meanwhile
+        if same and outputs.keys() <= set(frozen.engine.output_names):
+            return frozen.engine
+    if arguments.engine == "auto" and count < ENGINE_FROM:
+        return None
+    return create_engine(inputs, outputs, arguments.engine)
+
+
+def describe(task: Task) -> dict:
+    """The head of each JSON record."""
+    title = EXPLAINERS[task.arguments.method].title if task.arguments.method in EXPLAINERS else "all methods"
+    versus = {} if task.versus is None else {"versus": task.bundle.class_names[task.versus]}
+    return {"model": task.bundle.name, "method": task.arguments.method, "title": title, **versus}
+
+
+def list_test_part(task: Task) -> tuple[list[str], list[int]]:
+    """Paths of the test pictures and their classes, in the order of the model's."""
+    folder, names = Path(task.arguments.data) / "test", task.bundle.class_names
+    found = [list_pictures(folder / name) for name in names]
+    paths = [str(folder / name / path) for name, inside in zip(names, found) for path in inside]
+    return paths, [label for label, inside in enumerate(found) for _ in inside]
+
+
+def find_masks(task: Task, paths: Sequence[str], kind: str = MASKS) -> list[Path | None]:
+    """Where the mask of each test picture's object, or of its planted mark (MARKS), would lie."""
+    data = Path(task.arguments.data)
+    return [mask_path(data, Path(path).relative_to(data), kind) for path in paths]
+
+
+def explain_test_part(task: Task) -> tuple[dict, list]:
+    """Explain the test part, write what there is to look at; returns the JSON record and the unreadable pictures."""
+    explainer, arguments, class_names = prepare(task), task.arguments, list(task.bundle.class_names)
+    paths, labels = list_test_part(task)
+    explained = explain_paths(task, explainer, paths, labels)
+    folder = task.folder
+    save_heatmaps(folder / "heatmaps.npz", explained, class_names)
+    masks, marks = (find_masks(task, explained.paths, kind) for kind in (MASKS, MARKS))
+    summary = summarize_test_part(explained, masks, task.bundle.image_size, class_names, task.class_index, marks)
+    save_strength(folder / "activation_strength.csv", summary["activation_strength"])
+    chosen = choose_samples(explained.correct, explained.labels, arguments.samples or 8, arguments.seed)
+    samples = explained.select(chosen)
+    gallery = open_gallery(task, explainer, samples, runner_up=True)
+    gallery.draw_samples(range(len(chosen)))
+    sheet = gallery.draw_sheet(range(len(chosen)))
+    if task.class_index is None and task.versus is None:
+        open_gallery(task, explainer, explained).draw_class_focus()
+    if task.bundle.name == "transfer" and arguments.method == "gradcam":
+        with atomic_file(Path(arguments.output) / "gradcam_sample.png") as temporary:
+            shutil.copyfile(sheet, temporary)
+    return describe(task) | summary | {"output": str(folder)}, explained.failures
+
+
+def explain_single_pictures(task: Task, paths: list[str]) -> tuple[dict, list]:
+    """Explain and draw the pictures and videos named; returns the JSON record and the unreadable pictures."""
+    explainer, record, failures = prepare(task), describe(task), []
+    videos, pictures = ([path for path in paths if is_video_name(path) is wanted] for wanted in (True, False))
+    if pictures:
+        explained = explain_paths(task, explainer, pictures, [-1] * len(pictures))
+        gallery = open_gallery(task, explainer, explained, runner_up=True)
+        saved = gallery.draw_each()
+        sheet = gallery.draw_sheet(range(len(saved)), "pictures.png")
+        save_heatmaps(task.folder / "pictures.npz", explained, task.bundle.class_names)
+        record |= summarize_pictures(explained, saved, task.bundle.class_names) | {"sheet": str(sheet)}
+        failures = explained.failures
+    if videos:
+        record["videos"] = [_explain_video(task, explainer, path) for path in videos]
+    return record, failures
+
+
+def _explain_video(task: Task, explainer: Explainer, path: str) -> dict:
+    bundle, arguments = task.bundle, task.arguments
+    explained = explain_video(
+        explainer,
+        lambda frame: bundle.preprocess(resize_image(frame, bundle.image_size, bundle.interpolation)),
+        path,
+        task.folder / "videos" / f"{Path(path).stem}.mp4",
+        bundle.class_names,
+        class_index=task.class_index,
+        batch_size=arguments.batch_size,
+        colormap=arguments.colormap,
+    )
+    shares = np.bincount(explained.explanation.predicted, minlength=len(bundle.class_names)) / len(
+        explained.explanation
+    )
+    most = int(shares.argmax())
+    return {
+        "path": path,
+        "saved": str(explained.path),
+        "frames": len(explained.explanation),
+        "frames_per_second": explained.frames_per_second,
+        "most_often": bundle.class_names[most],
+        "share_of_frames": float(shares[most]),
+    }
+
+
+def prepare(task: Task, method: str | None = None) -> Explainer:
+    """The explainer, after a line that says what it looks at and what a picture costs."""
+    method = method or task.arguments.method
+    explainer = task.explainer(method)
+    layer = f" of the layer {explainer.target_layer}" if explainer.target_layer else ""
+    say(f"{EXPLAINERS[method].title}{layer}: runs of the network for a picture: {explainer.passes}")
+    return explainer
+
+
+def explain_paths(task: Task, explainer: Explainer, paths: Sequence[str], labels: Sequence[int]) -> ExplainedPictures:
+    """Explain these pictures for the class that is asked for."""
+    return explain_pictures(
+        explainer,
+        task.bundle.read,
+        paths,
+        labels,
+        class_index=task.class_index,
+        batch_size=task.arguments.batch_size,
+    )
+
+
+def open_gallery(task: Task, explainer: Explainer, explained: ExplainedPictures, *, runner_up: bool = False) -> Gallery:
+    """A gallery of these pictures, with the class that came next where that is wanted and cheap."""
+    wanted, arguments, passes = task.arguments.runner_up, task.arguments, explainer.passes
+    if wanted is None:
+        wanted = (
+            task.versus is None and explainer.class_specific and passes.forward + passes.backward <= RUNNER_UP_PASSES
+        )
+    second = None
+    if runner_up and wanted:
+        second = explain_runner_up(explainer, task.bundle.read, explained, arguments.batch_size)
+    entry = EXPLAINERS[arguments.method]
+    return Gallery(
+        task.folder,
+        explained,
+        task.bundle.class_names,
+        entry.title,
+        arguments.colormap,
+        signed=explainer.signed,
+        contours=arguments.contours and not entry.scattered,
+        clip=CLIP if entry.scattered else 0.0,
+        runner_up=second,
+        versus=None if task.versus is None else task.bundle.class_names[task.versus],
+    )
