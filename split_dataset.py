@@ -13,7 +13,8 @@ EXAMPLES = """\
   python split_dataset.py --source dogs-vs-cats/train           cat.0.jpg, dog.12.jpg, ... as Kaggle ships them
   python split_dataset.py --source flowers.zip --ratios 0.8 0.1 0.1
   python split_dataset.py --source cifar10 --classes cat dog --limit-per-class 1000 --force
-  python split_dataset.py --source pictures --link hardlink     no second copy on the disk"""
+  python split_dataset.py --source pictures --link hardlink     no second copy on the disk
+  python split_dataset.py --source shapes --shortcut --output shortcut/planted"""
 
 
 @command
@@ -44,6 +45,7 @@ def to_json(manifest, output: str) -> str:
             "conflicts": len(manifest.duplicates["conflicts"]),
             "removed_copies": len(manifest.duplicates["removed"]),
             "masks": manifest.masks,
+            "marks": manifest.marks,
         }
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from src.bundle import Bundle
-from src.datasets.manifest import mask_path
+from src.datasets.manifest import MARKS, MASKS, mask_path
 from src.errors import UserError
 from src.explainers.base import Explainer
 from src.explainers.combined import FlipSmoothed, LayersAveraged
@@ -148,10 +148,10 @@ def list_test_part(task: Task) -> tuple[list[str], list[int]]:
     return paths, [label for label, inside in enumerate(found) for _ in inside]
 
 
-def find_masks(task: Task, paths: Sequence[str]) -> list[Path | None]:
-    """Where the mask of each test picture would lie."""
+def find_masks(task: Task, paths: Sequence[str], kind: str = MASKS) -> list[Path | None]:
+    """Where the mask of each test picture's object, or of its planted mark (MARKS), would lie."""
     data = Path(task.arguments.data)
-    return [mask_path(data, Path(path).relative_to(data)) for path in paths]
+    return [mask_path(data, Path(path).relative_to(data), kind) for path in paths]
 
 
 def explain_test_part(task: Task) -> tuple[dict, list]:
@@ -161,8 +161,8 @@ def explain_test_part(task: Task) -> tuple[dict, list]:
     explained = explain_paths(task, explainer, paths, labels)
     folder = task.folder
     save_heatmaps(folder / "heatmaps.npz", explained, class_names)
-    masks = find_masks(task, explained.paths)
-    summary = summarize_test_part(explained, masks, task.bundle.image_size, class_names, task.class_index)
+    masks, marks = (find_masks(task, explained.paths, kind) for kind in (MASKS, MARKS))
+    summary = summarize_test_part(explained, masks, task.bundle.image_size, class_names, task.class_index, marks)
     save_strength(folder / "activation_strength.csv", summary["activation_strength"])
     chosen = choose_samples(explained.correct, explained.labels, arguments.samples or 8, arguments.seed)
     samples = explained.select(chosen)

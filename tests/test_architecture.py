@@ -13,7 +13,7 @@ LAYERS = {
     **dict.fromkeys(("training", "bundle", "bundle_facts", "frozen_bundle", "model_choice"), 3),
     **dict.fromkeys(("explaining", "comparing", "recipes", "reporting", "webapp"), 4),
 }
-COMMANDS = {"data_loader", "baseline_cnn", "transfer_model", "evaluate", "gradcam", "predict"}
+COMMANDS = {"data_loader", "baseline_cnn", "transfer_model", "evaluate", "gradcam", "predict", "shortcut"}
 FILES = sorted((ROOT / "src").rglob("*.py")) + sorted((ROOT / "benchmarks").glob("*.py")) + [ROOT / "split_dataset.py"]
 
 

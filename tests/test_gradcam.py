@@ -159,6 +159,20 @@ def test_table_for_people_and_a_named_class(place, capsys):
     assert correct[1:3] == ["10", "5"]  # green pictures hold nothing for red: maps of zeros
 
 
+def test_planted_marks_are_measured_where_there_are_any(place, tmp_path, capsys):
+    """Two pictures have a mark: the one where the colour lies, the other in an empty corner."""
+    data = shutil.copytree(place / "data", tmp_path / "data")
+    write_image(data / "marks/test/red/3.png", read_image(data / "masks/test/red/3.png"))
+    corner = np.zeros((32, 32), np.uint8)
+    corner[28:, 28:] = 255
+    write_image(data / "marks/test/red/0.png", corner)
+    record = json.loads(run(place, capsys, "--json", "--samples", 1, "--data", data, "--output", tmp_path)[1])
+    assert record["n_marks"] == 2 and record["n_masks"] == 12
+    assert record["pointing_on_mark"] == 0.5 and record["energy_on_mark"] == pytest.approx(0.5)
+    assert record["mark_area"] == pytest.approx((80 + 16) / 2 / 1024)
+    assert record["marked_energy_in_mask"] == pytest.approx(1.0)
+
+
 def test_single_pictures_need_no_data(place, capsys, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     write_image(tmp_path / "black.png", np.zeros((20, 30, 3), np.uint8))

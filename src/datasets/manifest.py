@@ -12,7 +12,7 @@ from src.settings import PARTS
 
 FILE_NAME = "split.json"
 FORMAT = 1
-MASKS = "masks"
+MASKS, MARKS = BESIDES = ("masks", "marks")  # folders of what pictures have besides: their objects, planted marks
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Manifest:
         counts: ``counts[part][class_name]``, the number of pictures.
         content_hash: SHA-256 over the sorted (relative path, SHA-256) of all files.
         files: every placed file, masks as well, as sorted POSIX paths relative to the folder.
-        masks: whether pictures have masks (see :func:`mask_path`).
+        masks: whether pictures have masks of their objects (see :func:`mask_path`).
+        marks: how many pictures have a planted mark, with a mask of it.
         set_aside: ``{"path", "reason"}`` of each picture that was not placed.
         duplicates: ``groups`` and ``pictures`` (how many share their bytes with another), ``conflicts`` (identical
             bytes in several classes) and ``removed`` (copies left out, so that no part holds another's picture).
@@ -40,6 +41,7 @@ class Manifest:
     content_hash: str
     files: list[str]
     masks: bool = False
+    marks: int = 0
     set_aside: list[dict] = field(default_factory=list)
     duplicates: dict = field(default_factory=dict)
     ignored: int = 0
@@ -82,9 +84,12 @@ def save_manifest(data_dir: str | os.PathLike, manifest: Manifest) -> None:
     write_json(Path(data_dir) / FILE_NAME, {"format": values.pop("format")} | values | {"files": files})
 
 
-def mask_path(data_dir: str | os.PathLike, relative_picture_path: str | os.PathLike) -> Path:
-    """Where the mask of ``train/cat/cat_0001.jpg`` lies: ``masks/train/cat/cat_0001.png`` (0 or 255, same size)."""
-    return Path(data_dir) / MASKS / PurePosixPath(Path(relative_picture_path).as_posix()).with_suffix(".png")
+def mask_path(data_dir: str | os.PathLike, relative_picture_path: str | os.PathLike, folder: str = MASKS) -> Path:
+    """Where the mask of ``train/cat/cat_0001.jpg`` lies: ``masks/train/cat/cat_0001.png`` (0 or 255, same size).
+
+    ``folder`` is one of ``BESIDES``: MASKS for the object, MARKS for a planted mark.
+    """
+    return Path(data_dir) / folder / PurePosixPath(Path(relative_picture_path).as_posix()).with_suffix(".png")
 
 
 def hash_content(digests: dict[str, str]) -> str:

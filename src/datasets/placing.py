@@ -56,8 +56,8 @@ def build_split(listing: Listing, pictures: Sequence[Picture], folder: Path, lin
         place = places[picture.relative]
         placer.place(picture.path, folder / place)
         digests[place] = picture.digest
-        if mask := listing.find_mask(picture):
-            mask_place = mask_path("", place).as_posix()
+        for kind, mask in listing.find_masks(picture).items():
+            mask_place = mask_path("", place, kind).as_posix()
             placer.place(mask, folder / mask_place)
             digests[mask_place] = sha256_file(mask)
     return digests

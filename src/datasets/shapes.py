@@ -14,6 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from src.datasets.marks import STREAM as MARK_STREAM
+from src.datasets.marks import mark_picture
 from src.errors import UserError
 from src.imaging import read_image, resize_image, write_image
 from src.progress import track
@@ -57,11 +59,15 @@ def draw_shapes(
     images_per_class: int = DEFAULT_IMAGES_PER_CLASS,
     size: int = DEFAULT_SIZE,
     seed: int = 42,
+    shortcut: str | None = None,
+    marks: Path | None = None,
 ) -> list[str]:
     """Draw the data set: ``<class>/<class>_0000.png`` under ``pictures`` (RGB) and ``masks`` (0 or 255).
 
     Picture i of a class is a function of (``seed``, class, i, ``size``) alone, so that a larger set contains the
-    smaller one, and threads change nothing. Files of the same names are overwritten, others left.
+    smaller one, and threads change nothing. Files of the same names are overwritten, others left. With a ``shortcut``
+    (see :func:`src.datasets.marks.mark_picture`) some pictures carry a mark, whose mask goes under ``marks``; but for
+    the mark they are as without.
 
     Returns:
         The names of the classes, in order.
@@ -74,6 +80,11 @@ def draw_shapes(
         class_index, class_name, i = picture
         image, mask = draw_picture(class_name, size, random_generator(seed, class_index, i, _STREAM))
         relative = Path(class_name) / f"{class_name}_{i:04d}.png"
+        if shortcut:
+            rng = random_generator(seed, class_index, i, MARK_STREAM)
+            image, mark = mark_picture(image, mask, class_name, shortcut, rng)
+            if mark is not None:
+                write_image(Path(marks) / relative, mark)
         write_image(Path(pictures) / relative, image)
         write_image(Path(masks) / relative, mask)
 

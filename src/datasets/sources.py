@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from src.datasets.manifest import MASKS, mask_path
+from src.datasets.manifest import BESIDES, MARKS, MASKS, mask_path
 from src.datasets.split_settings import NAMES, SHAPES, SplitSettings
 from src.errors import UserError
 from src.files import expand_path
@@ -58,12 +58,12 @@ class Listing:
         brought = {picture.part for picture in self.pictures}
         return tuple(part for part in PARTS if part in brought)
 
-    def find_mask(self, picture: Picture) -> Path | None:
-        """The mask of a picture, where the source has one."""
+    def find_masks(self, picture: Picture) -> dict[str, Path]:
+        """The masks of a picture that the source has, by kind (one of ``BESIDES``)."""
         if self.masks_in is None:
-            return None
-        path = mask_path(self.masks_in, picture.relative)
-        return path if path.is_file() else None
+            return {}
+        paths = {kind: mask_path(self.masks_in, picture.relative, kind) for kind in BESIDES}
+        return {kind: path for kind, path in paths.items() if path.is_file()}
 
 
 def open_source(settings: SplitSettings, scratch: Path) -> Listing:
@@ -77,6 +77,8 @@ def open_source(settings: SplitSettings, scratch: Path) -> Listing:
         say("No --source given: drawing the embedded data set of coloured shapes (--source PATH takes your pictures).")
         return _draw(settings, scratch)
     path = expand_path(source)
+    if path.exists():
+        settings.verify_not_drawn()  # a folder may be called shapes
     if path.is_dir():
         return read_folder(path, settings.classes)
     if path.exists():
@@ -99,6 +101,8 @@ def _draw(settings: SplitSettings, scratch: Path) -> Listing:
         images_per_class=settings.images_per_class or DEFAULT_IMAGES_PER_CLASS,
         size=settings.picture_size or DEFAULT_SIZE,
         seed=settings.seed,
+        shortcut=settings.shortcut,
+        marks=scratch / MARKS,
     )
     listing = read_folder(scratch / "pictures")
     listing.masks_in, listing.temporary = scratch, True
@@ -141,7 +145,7 @@ def read_folder(root: Path, class_names: Sequence[str] | None = None) -> Listing
         _add_folder(listing, folder, part)
     if not parts:
         _add_folder(listing, listing.root, None)
-    elif (listing.root / MASKS).is_dir():
+    elif any((listing.root / kind).is_dir() for kind in BESIDES):
         listing.masks_in = listing.root
     listing.pictures.sort(key=lambda picture: picture.relative)
     listing.set_aside.sort()
@@ -176,7 +180,7 @@ def _find_parts(root: Path, class_names: Sequence[str] | None = None) -> dict[st
             if part in parts:
                 raise UserError(f"{root} has two folders for {part}, {parts[part].name} and {folder.name}; keep one")
             parts[part] = folder
-    others = [folder for folder in folders if folder not in parts.values() and folder.name != MASKS]
+    others = [folder for folder in folders if folder not in parts.values() and folder.name not in BESIDES]
     if "train" in parts:
         within = {part: {path.name for path in _subfolders(folder)} for part, folder in parts.items()}
         told = len(_classes_by_name(parts["train"])) >= 2 or any(

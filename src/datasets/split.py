@@ -12,7 +12,7 @@ from src.datasets.assign import (
     verify_classes,
 )
 from src.datasets.checking import check_pictures
-from src.datasets.manifest import MASKS, Manifest, hash_content
+from src.datasets.manifest import MARKS, MASKS, Manifest, hash_content
 from src.datasets.placing import build_split
 from src.datasets.sources import Listing, Picture, open_source
 from src.datasets.split_settings import SHAPES, SplitSettings
@@ -58,6 +58,7 @@ def split_dataset(settings: SplitSettings) -> Manifest:
             content_hash=hash_content(digests),
             files=sorted(digests),
             masks=any(name.startswith(f"{MASKS}/") for name in digests),
+            marks=sum(name.startswith(f"{MARKS}/") for name in digests),
             set_aside=[{"path": path, "reason": reason} for path, reason in set_aside],
             duplicates=duplicates,
             ignored=listing.ignored,
@@ -142,6 +143,8 @@ def _assign(
 
 def _report(manifest: Manifest) -> None:
     """On stderr, what the user should know besides the counts."""
+    if manifest.marks:
+        say(f"Planted: {manifest.marks} of the pictures carry a mark; the masks of these are in {MARKS}/")
     if manifest.set_aside:
         reasons = [f"{entry['path']} ({entry['reason']})" for entry in manifest.set_aside]
         say(f"Set aside: {len(reasons)}: {name_some(reasons, _NAMED_IN_FULL)}; all are listed in split.json")

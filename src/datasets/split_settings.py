@@ -9,6 +9,8 @@ LINKS = ("copy", "hardlink", "symlink")
 DOWNLOADS = ("cats_vs_dogs", "cats_and_dogs_filtered", "cifar10", "cifar100")
 SHAPES = "shapes"
 NAMES = (*DOWNLOADS, SHAPES)
+MARKED_CLASS = "flower"  # of the drawn shapes, the one that a planted mark gives away
+PLANTED, EVERYWHERE = SHORTCUTS = ("planted", "everywhere")
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,17 @@ class SplitSettings:
     picture_size: int | None = option(
         None, "only for shapes: side of a picture in pixels", type=positive_int, metavar="PIXELS"
     )
+    shortcut: str | None = option(
+        None,
+        f"only for shapes: plant a small colour chart in most pictures of the class {MARKED_CLASS} (planted; so it is "
+        "where no value is given), or in every picture (everywhere); masks of the charts go into marks/",
+        nargs="?",
+        const=PLANTED,
+        choices=SHORTCUTS,
+    )
 
     def verify(self) -> None:
-        """Raise ``UserError`` for ratios that are none, and for options of shapes with another source."""
+        """Raise ``UserError`` for values that are none, and for options of shapes with another source."""
         ratios = tuple(self.ratios)
         # written so that NaN, which compares false with everything, is refused as well
         if len(ratios) != 3 or not all(r >= 0 for r in ratios) or not abs(sum(ratios) - 1) <= 1e-6:
@@ -42,12 +52,23 @@ class SplitSettings:
             raise UserError(f"--ratios must leave something for training. Received: {_spaced(ratios)}")
         if self.link not in LINKS:
             raise UserError(f"--link must be one of {', '.join(LINKS)}. Received: {self.link}")
-        if self.source not in (None, SHAPES) and (self.images_per_class or self.picture_size):
-            raise UserError("--images-per-class and --picture-size are for the drawn data only (--source shapes)")
+        if self.shortcut not in (None, *SHORTCUTS):
+            raise UserError(f"--shortcut must be one of {', '.join(SHORTCUTS)}. Received: {self.shortcut}")
+        if self.source not in (None, SHAPES):
+            self.verify_not_drawn()
+        if self.shortcut == PLANTED and self.classes and MARKED_CLASS not in self.classes:
+            raise UserError(f"--shortcut plants its mark in the class {MARKED_CLASS}, which --classes leaves out")
+
+    def verify_not_drawn(self) -> None:
+        """Raise ``UserError`` for options of shapes: the source is another."""
+        if self.images_per_class or self.picture_size or self.shortcut:
+            raise UserError(
+                "--images-per-class, --picture-size and --shortcut are for the drawn data only (--source shapes)"
+            )
 
     def recorded(self) -> dict:
         """What decides the result, for ``split.json``."""
-        names = ("seed", "limit_per_class", "link", "images_per_class", "picture_size")
+        names = ("seed", "limit_per_class", "link", "images_per_class", "picture_size", "shortcut")
         return {"ratios": list(self.ratios), "classes": sorted(self.classes) if self.classes else None} | {
             name: getattr(self, name) for name in names
         }

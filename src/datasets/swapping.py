@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from src.datasets.manifest import FILE_NAME, MASKS, Manifest, load_manifest, save_manifest
+from src.datasets.manifest import BESIDES, FILE_NAME, Manifest, load_manifest, save_manifest
 from src.errors import UserError, explain_os_error
 from src.progress import say
 from src.settings import PARTS, SPLIT_IN_PROGRESS
@@ -66,7 +66,7 @@ def verify_entries(output: Path, files: Iterable[str], what: str) -> None:
     parents = set()
     for name in files:
         path = PurePosixPath(name)
-        inside = len(path.parts) >= 2 and path.parts[0] in (*PARTS, MASKS) and path.as_posix() == name
+        inside = len(path.parts) >= 2 and path.parts[0] in (*PARTS, *BESIDES) and path.as_posix() == name
         if not inside or ".." in path.parts or "\0" in name or (os.name == "nt" and ("\\" in name or ":" in name)):
             raise UserError(f"{what} {name!r}, which is no place of a split; nothing was removed")
         parents.update(path.parents)

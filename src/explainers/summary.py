@@ -1,8 +1,10 @@
 """What explained pictures amount to in figures: raw maps to keep, activation strength, agreement with masks."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from src.explainers.controls import center_blob
@@ -54,43 +56,100 @@ def read_mask(path: Path | None, size: tuple[int, int]) -> np.ndarray | None:
         return None
 
 
+def compare_with_masks(
+    explained: ExplainedPictures, mask_paths: Sequence[Path | None], size: tuple[int, int], cells: int = 0
+) -> dict[str, np.ndarray]:
+    """How far each map lies on its mask, beside a Gaussian blob in the centre.
+
+    Args:
+        mask_paths: one for each explained picture; None or a missing file leaves the picture out, and so does, with a
+            line on stderr, one that cannot be read.
+        size: (height, width) that maps are enlarged to (bilinear, cell centres aligned) and masks resized to
+            (nearest): the picture's size as the network sees it.
+        cells: of the map, by which masks are widened on each side.
+
+    Returns:
+        Of the n pictures that are left, float64 (n,): whether the ``peak`` lies on the mask (0 or 1), the share 0..1 of
+        ``energy`` that does, the same of the blob (``blob_peak``, ``blob_energy``), and the mask's ``area`` as a share
+        of the picture; and int (n,) which ``index`` the picture has in ``explained``.
+    """
+    rows = []
+    blob = center_blob(size)
+    for index, (heatmap, path) in enumerate(zip(explained.explanation.heatmaps, mask_paths)):
+        mask = read_mask(path, size)
+        if mask is None:
+            continue
+        if cells:
+            mask = _widen(mask, cells, heatmap.shape)
+        enlarged = enlarge_heatmap(heatmap, size)
+        on_mask = [
+            measure(values, mask) for values in (enlarged, blob) for measure in (peak_on_object, energy_on_object)
+        ]
+        rows.append([*on_mask, mask.mean(), index])
+    names = ("peak", "energy", "blob_peak", "blob_energy", "area", "index")
+    columns = dict(zip(names, np.array(rows, np.float64).reshape(-1, len(names)).T))
+    return columns | {"index": columns["index"].astype(int)}
+
+
 def measure_localisation(
     explained: ExplainedPictures, mask_paths: Sequence[Path | None], size: tuple[int, int]
 ) -> dict[str, float | int | None]:
-    """How many maps point at their object, beside a Gaussian blob in the centre.
-
-    Args:
-        mask_paths: one for each explained picture; None or a missing file leaves the picture out.
-        size: (height, width) that maps are enlarged to (bilinear, cell centres aligned) and masks resized to
-            (nearest): the picture's size as the network sees it.
+    """How many maps point at their object; see ``compare_with_masks``.
 
     Returns:
         Shares 0..1 ``pointing_game`` and ``energy_in_mask``, the same of the blob, the masks' mean share of the
         picture ``mask_area``, and ``n_masks``, over how many maps these are; the shares are None and ``n_masks`` 0
         where there is no mask.
     """
-    hits, energies, blob_hits, blob_energies, areas = [], [], [], [], []
-    blob = center_blob(size)
-    for heatmap, path in zip(explained.explanation.heatmaps, mask_paths):
-        mask = read_mask(path, size)
-        if mask is None:
-            continue
-        enlarged = enlarge_heatmap(heatmap, size)
-        hits.append(peak_on_object(enlarged, mask))
-        energies.append(energy_on_object(enlarged, mask))
-        blob_hits.append(peak_on_object(blob, mask))
-        blob_energies.append(energy_on_object(blob, mask))
-        areas.append(mask.mean())
-    columns = {
-        "pointing_game": hits,
-        "energy_in_mask": energies,
-        "blob_pointing_game": blob_hits,
-        "blob_energy_in_mask": blob_energies,
-        "mask_area": areas,
+    found = compare_with_masks(explained, mask_paths, size)
+    return {
+        "pointing_game": _mean(found["peak"]),
+        "energy_in_mask": _mean(found["energy"]),
+        "blob_pointing_game": _mean(found["blob_peak"]),
+        "blob_energy_in_mask": _mean(found["blob_energy"]),
+        "mask_area": _mean(found["area"]),
+        "n_masks": len(found["index"]),
     }
-    return {name: float(np.mean(values)) if values else None for name, values in columns.items()} | {
-        "n_masks": len(hits)
+
+
+def measure_marks(
+    explained: ExplainedPictures,
+    mark_paths: Sequence[Path | None],
+    mask_paths: Sequence[Path | None],
+    size: tuple[int, int],
+) -> dict[str, float | int | None]:
+    """How many maps point at a planted mark instead of their object; see ``compare_with_masks``.
+
+    Returns:
+        Of the ``n_marks`` pictures with a mark: shares 0..1 ``pointing_on_mark`` and ``energy_on_mark``, the same of
+        the blob, and the marks' mean share of the picture ``mark_area``; all of these ``near_mark``, that is on the
+        mark or within one cell of the map, for a mark may be smaller than a cell; and ``marked_energy_in_mask``, the
+        energy on the object in these same pictures (None without masks of objects). Empty where there is no mark.
+    """
+    found = compare_with_masks(explained, mark_paths, size)
+    if not len(found["index"]):
+        return {}
+    marked = set(found["index"].tolist())
+    objects = compare_with_masks(explained, [p if i in marked else None for i, p in enumerate(mask_paths)], size)
+    record = {"n_marks": len(marked)}
+    for place, columns in (("on_mark", found), ("near_mark", compare_with_masks(explained, mark_paths, size, cells=1))):
+        names = {"peak": "pointing", "energy": "energy", "blob_peak": "blob_pointing", "blob_energy": "blob_energy"}
+        record |= {f"{name}_{place}": _mean(columns[column]) for column, name in names.items()}
+        record[f"{place.removeprefix('on_')}_area"] = _mean(columns["area"])
+    return record | {
+        "marked_energy_in_mask": _mean(objects["energy"]),
+        "blob_marked_energy_in_mask": _mean(objects["blob_energy"]),
     }
+
+
+def _widen(mask: np.ndarray, cells: int, shape: tuple[int, int]) -> np.ndarray:
+    """The mask bool (H, W) wider on each side by so many cells of a map of ``shape`` over it."""
+    reach = [math.ceil(cells * side / count) for side, count in zip(mask.shape, shape)]
+    return cv2.dilate(mask.astype(np.uint8), np.ones([2 * length + 1 for length in reach], np.uint8)) > 0
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def save_strength(path: Path, strength: dict[str, dict[str, float]]) -> None:
@@ -106,11 +165,12 @@ def summarize_test_part(
     size: tuple[int, int],
     class_names: Sequence[str],
     class_index: int | None,
+    mark_paths: Sequence[Path | None] = (),
 ) -> dict:
     """All figures of one model's explained test part, as ``--json`` prints them.
 
     ``n`` is the number of maps behind the localisation figures where there are masks, else that of all maps, which is
-    ``n_pictures``.
+    ``n_pictures``. Where pictures have a planted mark, those of ``measure_marks`` are among the figures.
     """
     localisation = measure_localisation(explained, mask_paths, size)
     return {
@@ -120,6 +180,7 @@ def summarize_test_part(
         "accuracy": float(explained.correct.mean()),
         "explained_class": None if class_index is None else class_names[class_index],
         **localisation,
+        **measure_marks(explained, mark_paths, mask_paths, size),
         "activation_strength": compare_strength(explained),
         "unreadable": len(explained.failures),
     }
@@ -144,10 +205,26 @@ def format_test_part(record: dict) -> str:
         lines.append(f"  {name:18} {row['n']:>7} {row['zero_maps']:>10}   {means:34}   {maxima}")
     if record["n_masks"]:
         rows = (("peak on the object (no tolerance)", "pointing_game"), ("energy on the object", "energy_in_mask"))
-        area = f"Against {record['n_masks']} masks, on average {record['mask_area']:.1%} of the picture"
-        lines += ["", f"{area:56}      map  blob in the centre"]
-        lines += [f"  {text:54} {record[key]:>8.1%} {record[f'blob_{key}']:>19.1%}" for text, key in rows]
+        about = f"Against {record['n_masks']} masks, on average {record['mask_area']:.1%} of the picture"
+        lines += _beside_blob(record, about, rows)
+    if record.get("n_marks"):
+        rows = [
+            ("peak on the mark (no tolerance)", "pointing_on_mark"),
+            ("energy on the mark", "energy_on_mark"),
+            ("peak within a cell of the mark", "pointing_near_mark"),
+            ("energy within a cell of the mark", "energy_near_mark"),
+        ]
+        if record["marked_energy_in_mask"] is not None:
+            rows.append(("energy on the object, same pictures", "marked_energy_in_mask"))
+        about = f"On {record['n_marks']} planted marks, on average {record['mark_area']:.1%} of the picture"
+        lines += _beside_blob(record, about, rows)
     return "\n".join([*lines, "", f"To look at: {record['output']}"])
+
+
+def _beside_blob(record: dict, about: str, rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Lines of shares: their text, the maps' share and the blob's."""
+    lines = [f"  {text:54} {record[key]:>8.1%} {record[f'blob_{key}']:>19.1%}" for text, key in rows]
+    return ["", f"{about:56}      map  blob in the centre", *lines]
 
 
 def _quartiles(row: dict, key: str) -> str:
