@@ -14,17 +14,18 @@ from src.explainers.explained_model import ExplainedModel
 from src.explainers.randomisation import randomised_copy
 from src.explainers.registry import EXPLAINERS
 from src.explainers.stream import ExplainedPictures
+from src.explainers.summary import read_mask
 from src.explainers.video import is_video_name
 from src.explaining import CLIP, Task, describe, explain_paths, find_masks, list_test_part, prepare
 from src.explanation_drawing import draw_method_sheet
-from src.files import atomic_file, format_json, write_csv
-from src.imaging import ImageError, read_image, resize_image
+from src.files import atomic_folder, write_csv, write_json
+from src.imaging import ImageError, read_image
 from src.inference.engine import create_engine, has_gpu
 from src.plotting import plot_comparison_table
 from src.progress import say
 from src.settings import random_generator
 
-SHEET_PICTURES = 12
+SHEET_PICTURES = 16
 COMPARED_PICTURES = 16
 LOCALISED_PICTURES = 200  # at most, against masks, by methods that take few runs
 
@@ -48,36 +49,36 @@ def explain_by_all(task: Task, paths: list[str] | None) -> tuple[dict, list]:
         paths: the pictures; None for some of each class of the test part.
     """
     if paths is None:
-        per_class = task.arguments.samples or 2
-        paths, labels = choose_pictures(task, per_class * len(task.bundle.class_names))
+        samples, classes = task.arguments.samples, len(task.bundle.class_names)
+        paths, labels = choose_pictures(task, samples * classes if samples else min(2 * classes, SHEET_PICTURES))
     else:
         labels = [-1] * len(paths)
         if videos := [path for path in paths if is_video_name(path)]:
             raise UserError(f"{videos[0]} is a video; name one method for it")
     found: dict[str, tuple[ExplainedPictures, bool]] = {}
-    methods = {}
-    for method in EXPLAINERS:
-        explainer = prepare(task, method)
+    methods, explainers = {}, {method: prepare(task, method) for method in EXPLAINERS}  # what fails, fails now
+    for method, explainer in explainers.items():
         found[method] = explain_paths(task, explainer, paths, labels), explainer.signed
         methods[method] = {"passes": str(explainer.passes), "target_layer": explainer.target_layer}
     explained = found["gradcam"][0]
     maps = {method: (one.explanation.heatmaps, signed) for method, (one, signed) in found.items()}
-    with atomic_file(task.folder / "methods.npz") as temporary:
-        paths_array = np.asarray(explained.paths)
-        np.savez_compressed(temporary, paths=paths_array, **{method: values for method, (values, _) in maps.items()})
-    sheets = []
-    for number, start in enumerate(range(0, len(explained.paths), SHEET_PICTURES), start=1):
-        part = slice(start, start + SHEET_PICTURES)
-        sheets.append(task.folder / (f"methods_{number}.png" if start else "methods.png"))
-        draw_methods(
-            task,
-            explained.paths[part],
-            explained.labels[part],
-            explained.explanation.select(part),
-            {method: (values[part], signed) for method, (values, signed) in maps.items()},
-            sheets[-1],
-        )
-    record = describe(task) | {"pictures": explained.paths, "sheets": [str(sheet) for sheet in sheets]}
+    names = []
+    with atomic_folder(task.folder / "methods") as folder:
+        raw = {method: values for method, (values, _) in maps.items()}
+        np.savez_compressed(folder / "heatmaps.npz", paths=np.asarray(explained.paths), **raw)
+        for number, start in enumerate(range(0, len(explained.paths), SHEET_PICTURES), start=1):
+            part = slice(start, start + SHEET_PICTURES)
+            names.append(f"methods_{number}.png" if start else "methods.png")
+            draw_methods(
+                task,
+                explained.paths[part],
+                explained.labels[part],
+                explained.explanation.select(part),
+                {method: (values[part], signed) for method, (values, signed) in maps.items()},
+                folder / names[-1],
+            )
+    sheets = [str(task.folder / "methods" / name) for name in names]
+    record = describe(task) | {"pictures": explained.paths, "sheets": sheets}
     return record | {"methods": methods}, explained.failures
 
 
@@ -127,24 +128,29 @@ def compare_methods(task: Task) -> tuple[dict, list]:
         task.explained_model, inputs, _read_masks(task, paths), _randomise(task), settings, further
     ).run(builders)
     record = describe_comparison(task, comparison)
-    folder = task.folder
-    with atomic_file(folder / "comparison.json") as temporary:
-        temporary.write_text(format_json(record) + "\n")
-    save_table(folder / "comparison.csv", comparison)
-    plot_comparison_table(
-        comparison.rows(),
-        [MEASURES[measure] for measure in comparison.measures],
-        folder / "comparison.png",
-        title=f"{task.bundle.name}: how faithful methods are, {len(paths)} test pictures, means with 95% intervals",
-    )
+    with atomic_folder(task.folder / "comparison") as folder:
+        write_json(folder / "table.json", record)
+        save_table(folder / "table.csv", comparison)
+        plot_comparison_table(
+            comparison.rows(),
+            [MEASURES[measure] for measure in comparison.measures],
+            folder / "table.png",
+            title=f"{task.bundle.name}: how faithful methods are, {len(paths)} test pictures, means with 95% intervals",
+        )
+        _draw_compared(task, paths, labels, comparison, folder / "sheet.png")
+    return record, failures
+
+
+def _draw_compared(task: Task, paths: list[str], labels: np.ndarray, comparison: Comparison, target: Path) -> None:
+    """The sheet of the compared pictures, of more than :data:`SHEET_PICTURES` evenly chosen ones."""
+    chosen = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), SHEET_PICTURES)).astype(int))
     maps = {
-        name: (result.explanation.heatmaps, result.signed)
+        name: (result.explanation.heatmaps[chosen], result.signed)
         for name, result in comparison.results.items()
         if not result.is_control
     }
-    answers = next(iter(comparison.results.values())).explanation
-    draw_methods(task, paths, labels, answers, maps, folder / "comparison_sheet.png")
-    return record, failures
+    answers = next(iter(comparison.results.values())).explanation.select(chosen)
+    draw_methods(task, [paths[place] for place in chosen], labels[chosen], answers, maps, target)
 
 
 def _read(task: Task, paths: list[str]) -> tuple[list[int], np.ndarray, list[ImageError]]:
@@ -170,11 +176,7 @@ def _read_further(task: Task, compared: list[str]) -> tuple[np.ndarray, list[np.
 
 
 def _read_masks(task: Task, paths: list[str]) -> list[np.ndarray | None]:
-    masks = []
-    for path in find_masks(task, paths):
-        there = path is not None and path.is_file()
-        masks.append(resize_image(read_image(path)[..., 0], task.bundle.image_size, "nearest") > 127 if there else None)
-    return masks
+    return [read_mask(path, task.bundle.image_size) for path in find_masks(task, paths)]
 
 
 def _value_range(task: Task) -> tuple[float, float]:
@@ -222,6 +224,7 @@ def describe_comparison(task: Task, comparison: Comparison) -> dict:
         record |= {"target_layer": result.explanation.target_layer, "passes": str(result.passes)}
         record |= {} if result.is_control else {"rank": place, "mean_rank": ranks[name]}
         intervals, beaten = {}, {}
+        record |= dict.fromkeys(MEASURES)  # None where there are no masks
         for measure in comparison.measures:
             found = result.interval(measure, comparison.settings.seed)
             record[measure] = _number(found.mean)
@@ -235,7 +238,7 @@ def describe_comparison(task: Task, comparison: Comparison) -> dict:
         "methods": methods,
         "higher_is_better": {measure: MEASURES[measure].higher_is_better for measure in comparison.measures},
         "settings": dataclasses.asdict(comparison.settings),
-        "output": str(task.folder),
+        "output": str(task.folder / "comparison"),
     }
 
 
@@ -272,7 +275,7 @@ def format_comparison(record: dict) -> str:
             star = "*" if row.get("beats_controls", {}).get(name) else " "
             cells.append(f"{'' if row[name] is None else format(row[name], '.3f') + star:>17}")
         lines.append(f"{row['title'][:22]:22}" + "".join(cells))
-    return "\n".join([*lines, "", f"To look at: {record['output']}/comparison.png, comparison_sheet.png"])
+    return "\n".join([*lines, "", f"To look at: {record['output']}/table.png, sheet.png"])
 
 
 def format_methods(record: dict) -> str:

@@ -13,27 +13,31 @@ from src.bundle import Bundle
 from src.datasets.manifest import MARKS, MASKS, mask_path
 from src.errors import UserError
 from src.explainers.base import Explainer
+from src.explainers.cam import LayerExplainer
 from src.explainers.combined import FlipSmoothed, LayersAveraged
 from src.explainers.explained_model import ExplainedModel
-from src.explainers.gallery import Gallery, choose_samples
+from src.explainers.gallery import Gallery, choose_samples, free_name
 from src.explainers.registry import EXPLAINERS, create_explainer
 from src.explainers.stream import ExplainedPictures, explain_pictures, explain_runner_up
 from src.explainers.summary import save_heatmaps, save_strength, summarize_pictures, summarize_test_part
 from src.explainers.targets import class_contrast, class_logit, find_class
-from src.explainers.video import explain_video, is_video_name
+from src.explainers.video import explain_video, is_video_name, open_video
 from src.files import atomic_file
 from src.frozen_bundle import load_frozen_bundle
-from src.imaging import resize_image
+from src.imaging import ImageError, resize_image
 from src.inference.engine import create_engine, has_gpu
 from src.loading.folder import list_pictures
 from src.progress import say
 
 # So many pictures from which on the fast engine has saved more time than it takes to make (docs/performance.md).
 ENGINE_FROM = 500
-# With so few runs of the network for a picture the runner-up is explained too.
-RUNNER_UP_PASSES = 4
+# At this cost of a picture (see base.Passes) or less the runner-up is explained too.
+RUNNER_UP_COST = 12
+# A video is taken for so many pictures when the engine is chosen.
+VIDEO_PICTURES = 1000
 # Of maps of single pixels this share of the values lies beyond the scale.
 CLIP = 0.01
+FOCUS_FROM = 4  # pictures named by the user, from which on they show what classes look for
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class Task:
         )
         if asked is not None and asked == versus:
             raise UserError(f"--class and --versus are both {bundle.class_names[asked]}; name two classes")
+        if arguments.method == "eigencam" and (asked is not None or versus is not None or arguments.runner_up):
+            raise UserError("Eigen-CAM has one map for all classes; leave out --class, --versus and --runner-up")
         return cls(bundle, name, asked, versus, arguments, pictures)
 
     @property
@@ -104,12 +110,25 @@ class Task:
             chosen = layers or [None if entry.after_activation else self.bundle.target_layer or None]
             each = [create_explainer(method, model, target_layer=layer) for layer in chosen]
             explainer = each[0] if len(each) == 1 else LayersAveraged(each)
-            if self.arguments.engine == "openvino" and not all(getattr(one, "uses_engine", True) for one in each):
+            engines = [one.uses_engine for one in each if isinstance(one, LayerExplainer)]
+            if model is self.explained_model and self.arguments.engine == "openvino" and not all(engines):
                 raise UserError(
                     f"in {self.name} something leads past the layer {explainer.target_layer}, so that an engine's "
                     "activations alone are not enough; leave out --engine"
                 )
         return FlipSmoothed(explainer) if self.arguments.flips else explainer
+
+    @property
+    def explains_runner_up(self) -> bool:
+        """Whether the class that came next is drawn too: as it was asked for, else where that takes little."""
+        if self.arguments.runner_up is not None:
+            return self.arguments.runner_up
+        explainer = self.explainer(self.arguments.method)
+        return self.versus is None and explainer.class_specific and explainer.passes.cost <= RUNNER_UP_COST
+
+    def title(self, method: str) -> str:
+        """The method's name, with what was done to its maps."""
+        return EXPLAINERS[method].title + (" (mean with the mirrored picture's)" if self.arguments.flips else "")
 
     def describe_target(self) -> str:
         """What is explained, in words."""
@@ -135,9 +154,17 @@ def make_engine(inputs, outputs: dict, *, bundle: Bundle, name: str, arguments: 
 
 def describe(task: Task) -> dict:
     """The head of each JSON record."""
-    title = EXPLAINERS[task.arguments.method].title if task.arguments.method in EXPLAINERS else "all methods"
-    versus = {} if task.versus is None else {"versus": task.bundle.class_names[task.versus]}
-    return {"model": task.bundle.name, "method": task.arguments.method, "title": title, **versus}
+    arguments, names = task.arguments, task.bundle.class_names
+    every = arguments.compare or arguments.method == "all"
+    versus = {} if task.versus is None else {"versus": names[task.versus]}
+    return {
+        "model": task.bundle.name,
+        "method": "all" if every else arguments.method,
+        "title": "all methods" if every else task.title(arguments.method),
+        "explained_class": None if task.class_index is None else names[task.class_index],
+        "flips": arguments.flips,
+        **versus,
+    }
 
 
 def list_test_part(task: Task) -> tuple[list[str], list[int]]:
@@ -179,44 +206,64 @@ def explain_test_part(task: Task) -> tuple[dict, list]:
 
 def explain_single_pictures(task: Task, paths: list[str]) -> tuple[dict, list]:
     """Explain and draw the pictures and videos named; returns the JSON record and the unreadable pictures."""
-    explainer, record, failures = prepare(task), describe(task), []
     videos, pictures = ([path for path in paths if is_video_name(path) is wanted] for wanted in (True, False))
+    videos, failures = check_videos(videos)
+    if not videos and not pictures:
+        raise UserError(f"none of the {len(paths)} videos could be read; the first: {failures[0]}")
+    explainer, record = prepare(task), describe(task)
     if pictures:
         explained = explain_paths(task, explainer, pictures, [-1] * len(pictures))
         gallery = open_gallery(task, explainer, explained, runner_up=True)
         saved = gallery.draw_each()
         sheet = gallery.draw_sheet(range(len(saved)), "pictures.png")
+        if len(saved) >= FOCUS_FROM and task.versus is None:
+            gallery.draw_class_focus("pictures_focus.png")
         save_heatmaps(task.folder / "pictures.npz", explained, task.bundle.class_names)
         record |= summarize_pictures(explained, saved, task.bundle.class_names) | {"sheet": str(sheet)}
-        failures = explained.failures
+        failures += explained.failures
     if videos:
-        record["videos"] = [_explain_video(task, explainer, path) for path in videos]
+        taken: set[Path] = set()
+        record["videos"] = [_explain_video(task, explainer, path, taken) for path in videos]
     return record, failures
 
 
-def _explain_video(task: Task, explainer: Explainer, path: str) -> dict:
+def check_videos(paths: Sequence[str]) -> tuple[list[str], list[ImageError]]:
+    """Videos that can be opened, and the errors of the others: before hours of work, not after them."""
+    good, failures = [], []
+    for path in paths:
+        try:
+            open_video(path).release()
+            good.append(path)
+        except ImageError as error:
+            failures.append(error)
+    return good, failures
+
+
+def _explain_video(task: Task, explainer: Explainer, path: str, taken: set[Path]) -> dict:
+    """Explain one video; ``taken`` are the results so far, and gets this one."""
+    target = free_name(task.folder / "videos", path, ".mp4", taken | {Path(path).resolve()})
+    taken.add(target.resolve())
     bundle, arguments = task.bundle, task.arguments
     explained = explain_video(
         explainer,
         lambda frame: bundle.preprocess(resize_image(frame, bundle.image_size, bundle.interpolation)),
         path,
-        task.folder / "videos" / f"{Path(path).stem}.mp4",
+        target,
         bundle.class_names,
         class_index=task.class_index,
+        versus=task.versus,
         batch_size=arguments.batch_size,
         colormap=arguments.colormap,
+        clip=CLIP if EXPLAINERS[arguments.method].scattered else 0.0,
     )
-    shares = np.bincount(explained.explanation.predicted, minlength=len(bundle.class_names)) / len(
-        explained.explanation
-    )
-    most = int(shares.argmax())
+    most = int(explained.class_counts.argmax())
     return {
         "path": path,
         "saved": str(explained.path),
-        "frames": len(explained.explanation),
+        "frames": explained.frames,
         "frames_per_second": explained.frames_per_second,
         "most_often": bundle.class_names[most],
-        "share_of_frames": float(shares[most]),
+        "share_of_frames": float(explained.class_counts[most] / explained.frames),
     }
 
 
@@ -225,7 +272,8 @@ def prepare(task: Task, method: str | None = None) -> Explainer:
     method = method or task.arguments.method
     explainer = task.explainer(method)
     layer = f" of the layer {explainer.target_layer}" if explainer.target_layer else ""
-    say(f"{EXPLAINERS[method].title}{layer}: runs of the network for a picture: {explainer.passes}")
+    again = ", and again for the runner-up" if method == task.arguments.method and task.explains_runner_up else ""
+    say(f"{task.title(method)}{layer}: runs of the network for a picture: {explainer.passes}{again}")
     return explainer
 
 
@@ -243,24 +291,20 @@ def explain_paths(task: Task, explainer: Explainer, paths: Sequence[str], labels
 
 def open_gallery(task: Task, explainer: Explainer, explained: ExplainedPictures, *, runner_up: bool = False) -> Gallery:
     """A gallery of these pictures, with the class that came next where that is wanted and cheap."""
-    wanted, arguments, passes = task.arguments.runner_up, task.arguments, explainer.passes
-    if wanted is None:
-        wanted = (
-            task.versus is None and explainer.class_specific and passes.forward + passes.backward <= RUNNER_UP_PASSES
-        )
-    second = None
-    if runner_up and wanted:
+    arguments, second = task.arguments, None
+    if runner_up and task.explains_runner_up:
         second = explain_runner_up(explainer, task.bundle.read, explained, arguments.batch_size)
     entry = EXPLAINERS[arguments.method]
     return Gallery(
         task.folder,
         explained,
         task.bundle.class_names,
-        entry.title,
+        task.title(arguments.method),
         arguments.colormap,
         signed=explainer.signed,
         contours=arguments.contours and not entry.scattered,
         clip=CLIP if entry.scattered else 0.0,
         runner_up=second,
+        name=task.bundle.name,
         versus=None if task.versus is None else task.bundle.class_names[task.versus],
     )

@@ -103,15 +103,25 @@ def _parse(argv: Sequence[str] | None):
     parser.add_argument("--seed", type=seed_int, default=42, help="chooses the pictures that are drawn")
     parser.add_argument("--json", action="store_true", help="print one JSON line; several models as {'models': {...}}")
     arguments = parser.parse_args(argv)
+    _check(arguments)
+    return arguments
+
+
+def _check(arguments) -> None:
+    """Raise ``UserError`` for options that mean nothing together."""
     if arguments.versus and arguments.runner_up:
         raise UserError("--versus sets one class against another, which leaves no runner-up; leave out --runner-up")
+    if arguments.runner_up and arguments.method == "all":
+        raise UserError("--method all shows one class of each picture; leave out --runner-up")
+    if arguments.image and arguments.samples:
+        raise UserError("--samples chooses test pictures, while --image names all there are; leave out --samples")
     if arguments.compare:
-        for name, given in (("image", arguments.image), ("class", arguments.class_name), ("versus", arguments.versus)):
-            if given:
+        given = {"image": arguments.image, "class": arguments.class_name, "versus": arguments.versus}
+        for name, value in (given | {"runner-up": arguments.runner_up}).items():
+            if value:
                 raise UserError(f"--compare measures the predicted classes of test pictures; leave out --{name}")
         if arguments.method != "gradcam":
             raise UserError("--compare measures all methods; leave out --method")
-    return arguments
 
 
 @command

@@ -117,13 +117,9 @@ class Gallery:
 
     def _draw(self, index: int, folder: Path, taken: set[Path] | None = None) -> Path:
         """Draw one picture under a name that is free; where names are ``taken``, as they are given, its layers too."""
-        stem = _file_name(Path(self.explained.paths[index]).stem)
         suffixes = ("", "_overlay", "_layer") if taken is not None else ("",)
-        for number in count(1):  # x.jpg beside x.png, or of another folder
-            name = stem if number == 1 else f"{stem}_{number}"
-            paths = [folder / f"{name}{suffix}.png" for suffix in suffixes]
-            if not any(path in taken if taken is not None else path.exists() for path in paths):
-                break
+        path = free_name(folder, self.explained.paths[index], ".png", taken, suffixes)
+        paths = [path.with_name(f"{path.stem}{suffix}.png") for suffix in suffixes]
         image, heatmap = read_image(self.explained.paths[index]), self.explained.explanation.heatmaps[index]
         style = {"colormap": self.colormap, "signed": self.signed, "contours": self.contours}
         second = self._runner_up(index)
@@ -224,6 +220,26 @@ class Gallery:
                 clip=self.clip,
             )
         return path
+
+
+def free_name(
+    folder: Path, source: str | Path, ending: str, taken: set[Path] | None = None, suffixes: Sequence[str] = ("",)
+) -> Path:
+    """A path in ``folder`` called after ``source``, numbered where there is such a thing: x.jpg beside x.png, or of
+    another folder.
+
+    Args:
+        ending: of the path, with its dot.
+        taken: paths that are; None for those that exist.
+        suffixes: what else is written under that name, each before the ending; all must be free.
+    """
+    stem = _file_name(Path(source).stem)
+    for number in count(1):
+        path = folder / (f"{stem}{ending}" if number == 1 else f"{stem}_{number}{ending}")
+        names = [path.with_name(f"{path.stem}{suffix}{ending}") for suffix in suffixes]
+        if not any(name in taken or name.resolve() in taken if taken is not None else name.exists() for name in names):
+            return path
+    raise AssertionError("there is always a number")
 
 
 def _evenly(values: np.ndarray, most: int) -> np.ndarray:

@@ -183,8 +183,12 @@ def test_class_focus_shows_what_was_predicted_rightly(explained, tmp_path):
     for style in ({"signed": True}, {"clip": 0.5}):
         other = Gallery(tmp_path / "out", explained, ["cat", "dog"], "gradcam", "inferno", **style)
         assert not np.array_equal(read_image(other.draw_class_focus("other.png")), drawn)
-    none = dataclasses.replace(explained, labels=np.full(4, -1))
-    assert Gallery(tmp_path / "out", none, ["cat", "dog"], "gradcam", "inferno").draw_class_focus("n.png") is None
+    unknown = dataclasses.replace(explained, labels=np.full(4, -1))  # then all count for their explained class
+    drawn = read_image(Gallery(tmp_path / "out", unknown, ["cat", "dog"], "gradcam", "inferno").draw_class_focus())
+    assert int((drawn == 90).all(axis=2).sum()) >= 128 * 128
+    none = dataclasses.replace(explained, labels=1 - explained.explanation.predicted)
+    gallery = Gallery(tmp_path / "out", none, ["cat", "dog"], "gradcam", "inferno")
+    assert gallery.draw_class_focus() is None and not (tmp_path / "out" / "class_focus.png").exists()
 
 
 def test_many_are_thinned_out_evenly():
