@@ -120,8 +120,7 @@ class ExplainedModel:
         if self._by_keras is None:
             head, model = self._answer_model.head, self._answer_model.model
             # In our networks, and as they were saved for OpenVINO, the head reads the layer "logits".
-            is_logits = any(getattr(layer, "output", None) is head.tensor for layer in _named(self.model, "logits"))
-            names = ["logits" if is_logits else "before_logits", "probabilities"][: len(model.outputs)]
+            names = ["logits" if head.is_logits else "before_logits", "probabilities"][: len(model.outputs)]
             self._by_engine = FrozenPart.make(self._engine_factory, model.inputs[0], dict(zip(names, model.outputs)))
             self._read = tf.function(head.answers, reduce_retracing=True, autograph=False)
             signature = [tf.TensorSpec((None, *self.input_shape))]
@@ -145,10 +144,6 @@ class ExplainedModel:
             found = TargetLayer(self, build_gradient_model(self.model, name), self._engine_factory)
             self._layers[name] = self._layers.setdefault(found.name, found)
         return self._layers[name]
-
-
-def _named(model: keras.Model, name: str) -> list:
-    return [layer for layer in model.layers if layer.name == name]
 
 
 def compile_input_gradients(answer_model: Callable, explained: ExplainedModel) -> Callable:

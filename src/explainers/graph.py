@@ -2,11 +2,10 @@
 part between them.
 
 Only Keras' public interface is used, and layers are shared, not copied: the caller's model keeps its weights, flags and
-configuration (its layers remember that they were called again, no more), and what it learns later is explained without
-building anything anew.
+configuration, and what it learns later is explained without building anything anew. Its layers remember, as long as
+they live, each time that they were called again: build once and keep it, not once for each picture.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import keras
@@ -14,36 +13,11 @@ import tensorflow as tf
 from keras import layers
 
 from src.errors import UserError
+from src.explainers.heads import Head, find_head, unwrap_head
+from src.explainers.reapplied import Reapplied, is_nested, reapply, walk_layers, walk_outputs
 
 # Layers that pass on what the layer before them has found; their maps are coarser or repeat it.
 _PASSIVE = ("Pool", "Dropout", "Padding", "Cropping", "Reshape", "Permute", "Resizing", "UpSampling", "Identity")
-
-
-@dataclass(frozen=True)
-class Head:
-    """Where the logits of a classifier are.
-
-    Attributes:
-        tensor: the symbolic tensor from which ``read`` computes them.
-        read: (N, ...) -> logits (N, units).
-        activation: "softmax", "sigmoid" or "linear", what turns them into the model's output.
-    """
-
-    tensor: keras.KerasTensor
-    read: Callable[[tf.Tensor], tf.Tensor]
-    activation: str
-
-    def answers(self, before_logits: tf.Tensor, outputs: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Logits and probabilities, float32 (N, C), from values of ``tensor`` and from the model's outputs, which are
-        needed unless ``activation`` is "linear". One unit z becomes (-z, z), its probability p (1 - p, p)."""
-        logits = tf.cast(self.read(before_logits), tf.float32)
-        if outputs is None:
-            outputs = tf.nn.sigmoid(logits) if logits.shape[1] == 1 else tf.nn.softmax(logits)
-        outputs = tf.cast(outputs, tf.float32)
-        if logits.shape[1] == 1:  # one unit speaks for class 1; what speaks for class 0 is its negative
-            logits = tf.concat([-logits, logits], axis=1)
-            outputs = tf.concat([1.0 - outputs, outputs], axis=1)
-        return logits, outputs
 
 
 @dataclass(frozen=True)
@@ -87,13 +61,13 @@ class GradientModel:
 
 def build_answer_model(model: keras.Model) -> AnswerModel:
     """The model with its logits beside its outputs; raises as :func:`build_gradient_model` does for the model."""
-    flat = as_functional(model)
+    flat = _look_into(model)
     head = find_head(flat)
-    return AnswerModel(keras.Model(flat.inputs, _ends(flat, head)), head)
+    return AnswerModel(keras.Model(flat.model.inputs, _ends(flat, head)), head)
 
 
-def _ends(flat: keras.Model, head: Head) -> list[keras.KerasTensor]:
-    return [head.tensor] if head.activation == "linear" else [head.tensor, flat.outputs[0]]
+def _ends(flat: Reapplied, head: Head) -> list[keras.KerasTensor]:
+    return [head.tensor] if head.activation == "linear" else [head.tensor, flat.model.outputs[0]]
 
 
 def build_gradient_model(model: keras.Model, target_layer: str | None = None) -> GradientModel:
@@ -101,21 +75,26 @@ def build_gradient_model(model: keras.Model, target_layer: str | None = None) ->
 
     Args:
         model: a built Functional or Sequential classifier with one input and one output (N, C). Its backbone may be
-            a model nested as a layer, at any depth; its last layer may not.
-        target_layer: a layer with a spatial output, also inside a nested model; None for the last fitting one.
+            a model nested as a layer, at any depth, and so may the whole classifier.
+        target_layer: a layer with a spatial output, also inside a nested model; None for the last fitting one, a nested
+            model's name for the last fitting one in it.
 
     Raises:
         UserError: the model is of another form, or the layer is not among those which can be explained.
     """
-    flat = as_functional(model)
-    name = find_target_layer(flat, target_layer)
+    flat = _look_into(model)
+    name = find_target_layer(flat.model, target_layer)
     head = find_head(flat)
-    exposed = _expose(keras.Model(flat.inputs, _ends(flat, head)), name)
-    return GradientModel(exposed, _tail(exposed), head, name)
+    exposed = _expose(keras.Model(flat.model.inputs, _ends(flat, head)), name)
+    return GradientModel(exposed, _tail(exposed, name), head, name)
 
 
 def as_functional(model: keras.Model) -> keras.Model:
     """The same layers as a functional model of one input and one output; raises ``UserError`` where there is none."""
+    return _look_into(model).model
+
+
+def _look_into(model: keras.Model) -> Reapplied:
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
         raise UserError(
@@ -125,43 +104,16 @@ def as_functional(model: keras.Model) -> keras.Model:
     if len(inputs) != 1 or len(outputs) != 1 or len(outputs[0].shape) != 2 or len(inputs[0].shape) != 4:
         shapes = f"inputs {[t.shape for t in inputs]}, outputs {[t.shape for t in outputs]}"
         raise UserError(f"the model {model.name} is no classifier of single pictures. Received: {shapes}")
-    return keras.Model(inputs, outputs[0])
+    first = next((layer for layer in walk_layers(model) if _channels_first(layer)), None)
+    if first is not None:
+        raise UserError(
+            f"the layer {first.name} takes channels first (N, K, h, w); only models with channels last can be explained"
+        )
+    return unwrap_head(reapply(model))
 
 
-def find_head(model: keras.Model) -> Head:
-    """Find the logits: a linear layer named "logits", or what the last softmax or sigmoid is applied to.
-
-    A softmax inside the last Dense is passed by: its logits are computed from its input, kernel and bias.
-    """
-    last = next((op for op in model.operations if getattr(op, "output", None) is model.outputs[0]), None)
-    kind = type(last).__name__.lower()
-    activation = kind if kind in ("softmax", "sigmoid") else _activation(last)
-    named = next((layer for layer in model.layers if layer.name == "logits" and _activation(layer) == "linear"), None)
-    if named is not None and len(named.output.shape) == 2:
-        return Head(named.output, tf.identity, activation)
-    if isinstance(last, layers.Dense) and activation in ("softmax", "sigmoid"):
-        return Head(last.input, lambda features: _dense_before_activation(last, features), activation)
-    if isinstance(last, layers.Dense) and activation == "linear":
-        return Head(last.output, tf.identity, activation)
-    if last is not None and activation in ("softmax", "sigmoid"):
-        return Head(last.input, tf.identity, activation)
-    described = (
-        f"{last.name} ({type(last).__name__}, activation {activation})" if last is not None else "a nested model"
-    )
-    raise UserError(
-        f"the logits of {model.name} cannot be found: it ends in {described}. It should end in a Dense layer, "
-        "linear or with softmax or sigmoid, and not inside a nested model; or name the linear layer 'logits'"
-    )
-
-
-def _activation(operation) -> str:
-    return getattr(getattr(operation, "activation", None), "__name__", "linear")
-
-
-def _dense_before_activation(dense: layers.Dense, features: tf.Tensor) -> tf.Tensor:
-    """A Dense layer's output without its activation, in float32; its variables are read at every call."""
-    logits = tf.linalg.matmul(tf.cast(features, tf.float32), tf.cast(tf.convert_to_tensor(dense.kernel), tf.float32))
-    return logits + tf.cast(tf.convert_to_tensor(dense.bias), tf.float32) if dense.use_bias else logits
+def _channels_first(layer: layers.Layer) -> bool:
+    return getattr(layer, "data_format", None) == "channels_first"
 
 
 def spatial_layers(model: keras.Model) -> list[str]:
@@ -170,16 +122,17 @@ def spatial_layers(model: keras.Model) -> list[str]:
     These have one output (N, h, w, K) with more than one cell and come with or after the first convolution.
     """
     names, convolved = [], False
-    for layer in walk_layers(model):
+    for layer, outputs in walk_outputs(model):
         convolved = convolved or any(len(weight.shape) == 4 for weight in layer.weights)
-        shape = getattr(getattr(layer, "output", None), "shape", ())
+        shape = outputs[0].shape if len(outputs) == 1 else ()
         if convolved and len(shape) == 4 and shape[1:3] != (1, 1) and layer.name not in names:
             names.append(layer.name)
     return names
 
 
 def find_target_layer(model: keras.Model, name: str | None = None) -> str:
-    """The given layer if it can be explained, else the last convolution, activation or sum (no pooling).
+    """The given layer if it can be explained, else the last convolution, activation or sum (no pooling); for a nested
+    model's name the last of these in it.
 
     Raises:
         UserError: it cannot, with the list of those which can.
@@ -187,24 +140,25 @@ def find_target_layer(model: keras.Model, name: str | None = None) -> str:
     names = spatial_layers(model)
     if not names:
         raise UserError(f"the model {model.name} has no convolutional layer with a spatial output; nothing to explain")
-    if name is None:
-        kinds = {layer.name: type(layer).__name__ for layer in walk_layers(model)}
-        active = [known for known in names if not any(word in kinds[known] for word in _PASSIVE)]
-        return (active or names)[-1]
-    if name not in names:
-        exists = any(layer.name == name for layer in walk_layers(model))
-        problem = f"the layer {name} has no spatial output" if exists else f"there is no layer {name}"
-        raise UserError(f"{problem}; these can be explained: {', '.join(names)}")
-    return name
+    if name in names:
+        return name
+    within = model if name is None else _find_nested(model, name)
+    kinds = {layer.name: type(layer).__name__ for layer in walk_layers(within)} if within is not None else {}
+    fitting = [known for known in names if known in kinds]
+    if fitting:
+        active = [known for known in fitting if not any(word in kinds[known] for word in _PASSIVE)]
+        return (active or fitting)[-1]
+    exists = within is not None or any(layer.name == name for layer in walk_layers(model))
+    problem = f"the layer {name} has no spatial output" if exists else f"there is no layer {name}"
+    raise UserError(f"{problem}; these can be explained: {', '.join(names)}")
 
 
-def walk_layers(model: keras.Model) -> Iterator[layers.Layer]:
-    """Layers in graph order; a nested model gives its layers in its place."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from walk_layers(layer)
-        else:
-            yield layer
+def _find_nested(model: keras.Model, name: str) -> keras.Model | None:
+    for layer in filter(is_nested, model.layers):
+        found = layer if layer.name == name else _find_nested(layer, name)
+        if found is not None:
+            return found
+    return None
 
 
 def _expose(model: keras.Model, name: str) -> keras.Model:
@@ -212,15 +166,18 @@ def _expose(model: keras.Model, name: str) -> keras.Model:
 
     The tensors inside a nested model are not those of the outer graph. There the nested model is split (one part ends
     in the activations, the other goes on from them; or, where something leads past them, one returns activations and
-    outputs), and the outer layers are applied again around it.
+    outputs), and the outer layers are applied around it.
     """
-    own = next((layer for layer in model.layers if layer.name == name and not isinstance(layer, keras.Model)), None)
+    named = f"{model.name}_with_{name}"  # Keras' own numbered names may be taken by a loaded model's neighbours
+    own = next((layer for layer in model.layers if layer.name == name and not is_nested(layer)), None)
     if own is not None:
-        return keras.Model(model.inputs, [own.output, *model.outputs])
-    holds = (layer for layer in model.layers if isinstance(layer, keras.Model))
+        again = reapply(model)
+        return keras.Model(again.model.inputs, [*again.outputs_of(own), *again.model.outputs], name=named)
+    holds = filter(is_nested, model.layers)
     nested = next(layer for layer in holds if any(inner.name == name for inner in walk_layers(layer)))
     exposed = _expose(nested, name)
-    lower, tail = keras.Model(exposed.inputs, exposed.outputs[0]), _tail(exposed)
+    tail = _tail(exposed, name)
+    lower = keras.Model(exposed.inputs, exposed.outputs[0], name=f"{nested.name}_until_{name}")
     found = []
 
     def apply(layer, *args, **kwargs):
@@ -234,17 +191,17 @@ def _expose(model: keras.Model, name: str) -> keras.Model:
         found.append(activations)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    again = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=apply)
-    return keras.Model(again.inputs, [found[0], *again.outputs])
+    again = reapply(model, apply).model
+    return keras.Model(again.inputs, [found[-1], *again.outputs], name=named)
 
 
-def _tail(exposed: keras.Model) -> keras.Model | None:
+def _tail(exposed: keras.Model, name: str) -> keras.Model | None:
     """The part of ``_expose``'s model from the activations to its other outputs, a list; None where there is another
     way from the inputs to these."""
     activations, *outputs = exposed.outputs
     # No output may be the input itself, as in a nested model that ends in the target layer.
-    outputs = [layers.Identity()(tensor) if tensor is activations else tensor for tensor in outputs]
+    outputs = [layers.Identity(name=f"{name}_itself")(out) if out is activations else out for out in outputs]
     try:
-        return keras.Model(activations, outputs)
+        return keras.Model(activations, outputs, name=f"{exposed.name}_after_{name}")
     except ValueError:  # Keras finds an output that is not connected to the activations alone
         return None

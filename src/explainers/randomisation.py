@@ -5,7 +5,7 @@ import math
 import keras
 
 from src.errors import UserError
-from src.explainers.graph import walk_layers
+from src.explainers.reapplied import walk_layers
 from src.settings import random_generator
 
 
