@@ -1,9 +1,7 @@
 """Plots: training curves, confusion matrices, comparisons. Each function writes a PNG whole or not at all."""
 
-import math
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -13,6 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from src.drawing import BLUE, DPI, GRAY, GREEN, ORANGE, fit_lines, open_figure, shorten
+from src.ranking import Compared, Measure, Score, mean_ranks, rank_scores
 
 MAX_CELLS_WITH_TEXT = 150  # classes; beyond, a confusion matrix shows colours only
 
@@ -153,54 +152,8 @@ def plot_comparison(
 # ------------------------------------------------------------------------------------------ tables of comparison
 
 # Pixels of a table: the margin, the space around controls, a line of a header, the legend.
-_MARGIN, _BREAK, _TABLE_LINE, _LEGEND = 16, 26, 15, 78
+_MARGIN, _BREAK, _TABLE_LINE, _LEGEND = 16, 26, 15, 100
 _MEAN_RANK = "mean rank"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A column of a table: its title, which way is better (None: neither), how its values are written."""
-
-    title: str
-    higher_is_better: bool | None = None
-    format: str = "{:.2f}"
-
-
-@dataclass(frozen=True)
-class Score:
-    """A cell: the value with its interval, and whether it is better than those of all controls (None: not judged)."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    beats_controls: bool | None = None
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A row: a method or a control, with one score for each column; None where there is none."""
-
-    title: str
-    scores: Sequence[Score | None]
-    is_control: bool = False
-
-
-def rank_scores(rows: Sequence[Compared], columns: Sequence[Measure]) -> np.ndarray:
-    """Ranks within each column, float (rows, columns): 1 is the best, equal values share the mean of their ranks.
-
-    Values that do not beat the controls come after all others. NaN where there is no score, where the column has no
-    better way, and for controls, which are not ranked.
-    """
-    ranks = np.full((len(rows), len(columns)), np.nan)
-    for column, measure in enumerate(columns):
-        ranked = [row for row, compared in enumerate(rows) if not compared.is_control and _has(compared, column)]
-        if measure.higher_is_better is None or not ranked:
-            continue
-        sign = 1 if measure.higher_is_better else -1
-        scores = [rows[row].scores[column] for row in ranked]
-        keys = [(score.beats_controls is not False, sign * score.value) for score in scores]
-        ranks[ranked, column] = [sum(other > key for other in keys) + (keys.count(key) + 1) / 2 for key in keys]
-    return ranks
 
 
 def plot_comparison_table(
@@ -209,43 +162,29 @@ def plot_comparison_table(
     path: str | Path,
     *,
     title: str = "",
-    rank_by: str | None = None,
+    count: int | None = None,
 ) -> None:
     """Methods by measures, every cell a value over its interval, shaded by its rank within the column.
 
-    Methods stand in the order of their mean rank over the columns in which they have one, which is a column of its own,
-    or of their rank in the column ``rank_by``; controls stand apart below. A value that does not beat the controls is
-    gray, struck through, not shaded, and ranked after those that do. A column that shall not count (time, say) is given
-    no better way.
+    Methods stand in the order of their mean rank over the columns in which they have one, which is a column of its own;
+    controls stand apart below. A value that does not beat the controls is gray, struck through, not shaded, and ranked
+    after the others. One of which that cannot be said is drawn as one that does. A column that shall not count (time,
+    say) is given no better way.
+
+    Args:
+        count: the number of values that ``title`` speaks of; columns whose scores rest on another say so.
 
     Raises:
-        ValueError: no method, a row without exactly one score for each column, or a ``rank_by`` that ranks nothing.
+        ValueError: no method, or a row without exactly one score for each column.
     """
     if all(row.is_control for row in rows) or any(len(row.scores) != len(columns) for row in rows):
         raise ValueError(f"expected at least one method, and {len(columns)} scores in each row")
     ranks = rank_scores(rows, columns)
-    if rank_by is None:
-        counted = np.maximum((~np.isnan(ranks)).sum(axis=1), 1)
-        keys = np.where(np.isnan(ranks).all(axis=1), np.inf, np.nansum(ranks, axis=1) / counted)
-    else:
-        ranking = [index for index, measure in enumerate(columns) if measure.title == rank_by]
-        if not ranking or np.isnan(ranks[:, ranking[0]]).all():
-            raise ValueError(f"rank_by must be the title of a column with a better way. Received: {rank_by}")
-        keys = np.nan_to_num(ranks[:, ranking[0]], nan=np.inf)
-    order = sorted(range(len(rows)), key=lambda row: (rows[row].is_control, keys[row]))
-    shares = _rank_shares(ranks)[order]
-    rows, keys = [rows[row] for row in order], keys[order]
-    if rank_by is None:
-        columns = [*columns, Measure(_MEAN_RANK, None, "{:.1f}")]
-        means = [[Score(key)] if np.isfinite(key) else [None] for key in keys]
-        rows = [Compared(row.title, [*row.scores, *mean], row.is_control) for row, mean in zip(rows, means)]
-        shares = np.hstack([shares, np.full((len(rows), 1), np.nan)])
-    _Table(rows, columns, shares).save(path, title)
-
-
-def _has(row: Compared, column: int) -> bool:
-    score = row.scores[column]
-    return score is not None and score.value is not None and math.isfinite(score.value)
+    means = mean_ranks(ranks)
+    order = sorted(range(len(rows)), key=lambda row: (rows[row].is_control, np.nan_to_num(means[row], nan=np.inf)))
+    shares = np.hstack([_rank_shares(ranks)[order], np.full((len(rows), 1), np.nan)])
+    ordered = [Compared(rows[row].title, [*rows[row].scores, Score(means[row])], rows[row].is_control) for row in order]
+    _Table(ordered, [*columns, Measure(_MEAN_RANK, None, "{:.1f}")], shares, count).save(path, title)
 
 
 def _rank_shares(ranks: np.ndarray) -> np.ndarray:
@@ -257,23 +196,33 @@ def _rank_shares(ranks: np.ndarray) -> np.ndarray:
 class _Table:
     """Places and draws the cells; all measures are pixels, y counted downwards."""
 
-    def __init__(self, rows: Sequence[Compared], columns: Sequence[Measure], shares: np.ndarray):
+    def __init__(self, rows: Sequence[Compared], columns: Sequence[Measure], shares: np.ndarray, count: int | None):
         self.rows, self.columns, self.shares = rows, columns, shares
         self.texts = [[self._texts(row, column) for column in range(len(columns))] for row in rows]
         longest = max(len(interval) for row in self.texts for _, interval in row)
         self.cell = (max(84, round(6.4 * longest) + 12), 42 if longest else 28)
-        self.headers = [textwrap.wrap(measure.title, self.cell[0] // 8) for measure in columns]
+        self.headers = [
+            textwrap.wrap(measure.title, self.cell[0] // 8) + self._number(column, count)
+            for column, measure in enumerate(columns)
+        ]
         self.names = min(max(round(7.6 * max(len(row.title) for row in rows)), 110), 260) + 12
         self.width = max(2 * _MARGIN + self.names + len(columns) * self.cell[0], 640)
         self.controls = sum(row.is_control for row in rows)
 
     def _texts(self, row: Compared, column: int) -> tuple[str, str]:
         """A cell's value and interval as text."""
-        if not _has(row, column):
+        if not row.has(column):
             return "–", ""
         score, write = row.scores[column], self.columns[column].format.format
-        bounded = score.low is not None and score.high is not None
-        return write(score.value), f"[{write(score.low)}, {write(score.high)}]" if bounded else ""
+        return write(score.value), f"[{write(score.low)}, {write(score.high)}]" if score.is_bounded else ""
+
+    def _number(self, column: int, count: int | None) -> list[str]:
+        """How many values a column's scores rest on, where that is not ``count``: one line, or none."""
+        numbers = {row.scores[column].n for row in self.rows if row.has(column)} - {None}
+        if numbers <= {count}:
+            return []
+        least, most = min(numbers), max(numbers)
+        return [f"n = {least}" if least == most else f"n = {least}–{most}"]
 
     def save(self, path: str | Path, title: str) -> None:
         header = _TABLE_LINE * (1 + max(map(len, self.headers))) + 8
@@ -306,7 +255,7 @@ class _Table:
         for column, (value, interval) in enumerate(self.texts[number]):
             x = _MARGIN + self.names + column * width
             share = self.shares[number, column]
-            fails = _has(row, column) and row.scores[column].beats_controls is False and not row.is_control
+            fails = row.has(column) and row.scores[column].beats_controls is False and not row.is_control
             color = "#EFEFEF" if row.is_control else "white" if fails or np.isnan(share) else _shade(share)
             self.axes.add_patch(Rectangle((x, y), width, height, facecolor=color, edgecolor="#D5DAE0", linewidth=0.8))
             ink, weight = ("#8A8A8A" if fails else "black"), ("bold" if share == 1 and not fails else "normal")
@@ -329,14 +278,13 @@ class _Table:
         struck = self._write(x, y + 24, "0.00", 9.5, 100, ha="left", color="#8A8A8A")
         end = x + struck.get_window_extent(self.renderer).width + 3
         self.axes.plot([x - 3, end], [y + 24] * 2, color="#8A8A8A", linewidth=1.1)
-        self._write(
-            x + 116,
-            y + 24,
-            "does not beat all controls, which know nothing; ranked after all that do",
-            8.5,
-            500,
-            **style,
-        )
+        beaten = "does not beat all controls, which know nothing; ranked after all others"
+        self._write(x + 116, y + 24, beaten, 8.5, 520, **style)
+        methods = [row for row in self.rows if not row.is_control]
+        judged = sum(score is not None and score.beats_controls is not None for row in methods for score in row.scores)
+        if judged:
+            chance = f"{judged} values compared with controls: with so many, some beat them by chance"
+            self._write(x + 116, y + 46, chance, 8.5, 520, **style)
 
     def _write(self, x: float, y: float, text: str, size: float, width: float, **style):
         style = {"ha": "center", "weight": "normal"} | style

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
-    **dict.fromkeys(("settings", "errors", "files", "intervals", "progress", "threads"), 0),
+    **dict.fromkeys(("settings", "errors", "files", "intervals", "progress", "ranking", "threads"), 0),
     **dict.fromkeys(("imaging", "drawing", "heatmap_drawing", "explanation_drawing", "plotting", "inference"), 1),
     **dict.fromkeys(("datasets", "loading", "networks", "explainers", "evaluation", "exporting"), 2),
     **dict.fromkeys(("training", "bundle", "bundle_facts", "frozen_bundle", "model_choice"), 3),

@@ -5,7 +5,8 @@ import pytest
 
 from src.intervals import (
     Interval,
-    bootstrap_interval,
+    are_hits,
+    mean_interval,
     paired_interval,
     paired_share_interval,
     share_interval,
@@ -27,25 +28,22 @@ def test_wilson_interval_of_known_cases():
     assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
-def test_bootstrap_of_a_mean_agrees_with_its_standard_error():
-    values = np.random.default_rng(1).normal(3.0, 2.0, 400)
-    interval = bootstrap_interval(values, draws=4000)
-    half = 1.96 * values.std() / 20  # the standard error of 400 drawn values
-    assert interval.mean == pytest.approx(values.mean()) and interval.n == 400
-    assert (interval.low, interval.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
+def test_the_interval_of_a_mean_is_students():
+    # By hand: of 1, 2, 3, 4, 5 the mean is 3, its standard error sqrt(2.5 / 5), t(4) at 97.5% is 2.776445.
+    half = 2.776445 * math.sqrt(0.5)
+    interval = mean_interval([1, 2, 3, 4, 5])
+    assert (interval.mean, interval.n) == (3.0, 5)
+    assert (interval.low, interval.high) == pytest.approx((3 - half, 3 + half), abs=1e-6)
+    # t(4) at 95% is 2.131847
+    assert mean_interval([1, 2, 3, 4, 5], confidence=0.9).high == pytest.approx(3 + 2.131847 * math.sqrt(0.5), abs=1e-6)
 
 
-def test_bootstrap_of_two_values_is_their_distribution():
-    # The mean of two draws from {0, 4} is 0, 2, 4 with 1/4, 1/2, 1/4.
-    assert bootstrap_interval([0.0, 4.0], confidence=0.9) == Interval(2.0, 0.0, 4.0, 2)
-    assert bootstrap_interval([0.0, 4.0], confidence=0.4) == Interval(2.0, 2.0, 2.0, 2)
-
-
-def test_bootstrap_is_a_function_of_its_seed():
-    values = np.random.default_rng(4).normal(size=30)
-    assert bootstrap_interval(values, seed=1) == bootstrap_interval(values, seed=1)
-    assert bootstrap_interval(values, seed=1) != bootstrap_interval(values, seed=2)
-    assert bootstrap_interval(values, draws=20) != bootstrap_interval(values, draws=2000)
+@pytest.mark.parametrize("n", [2, 4, 16])
+def test_the_interval_of_a_few_values_holds_as_often_as_it_says(n):
+    drawn = np.random.default_rng(n).normal(1.0, 3.0, (2000, n))
+    intervals = [mean_interval(values) for values in drawn]
+    share = np.mean([interval.low <= 1.0 <= interval.high for interval in intervals])
+    assert abs(share - 0.95) < 0.015  # three standard errors of 2,000 trials
 
 
 def test_shares_get_wilsons_interval():
@@ -56,18 +54,18 @@ def test_shares_get_wilsons_interval():
     assert share_interval(np.zeros(20), confidence=0.5).high == pytest.approx(0.6745**2 / (20 + 0.6745**2), abs=1e-4)
 
 
-def test_equal_values_that_are_no_hits_leave_the_bootstrap_without_width():
-    assert bootstrap_interval(np.zeros(20)) == Interval(0.0, 0.0, 0.0, 20)
+def test_equal_values_that_are_no_hits_leave_no_width():
+    assert mean_interval(np.zeros(20)) == Interval(0.0, 0.0, 0.0, 20)
 
 
 def test_values_that_are_not_defined_are_left_out():
-    assert bootstrap_interval([0.0, np.nan, 4.0], confidence=0.9) == Interval(2.0, 0.0, 4.0, 2)
-    paired = paired_interval([np.nan, 0.5, 4.5, 1.0], [1.0, 0.5, 0.5, np.nan], confidence=0.9)
-    assert paired == Interval(2.0, 0.0, 4.0, 2)
+    assert mean_interval([0.0, np.nan, 4.0]) == mean_interval([0.0, 4.0])
+    paired = paired_interval([np.nan, 0.5, 4.5, 1.0], [1.0, 0.5, 0.5, np.nan])
+    assert paired == mean_interval([0.0, 4.0]) and paired.n == 2
 
 
 def test_too_few_values_have_no_bounds():
-    nothing, one = bootstrap_interval([np.nan]), bootstrap_interval([0.3])
+    nothing, one = mean_interval([np.nan]), mean_interval([0.3])
     assert nothing.n == 0 and math.isnan(nothing.mean) and math.isnan(nothing.low)
     assert (one.mean, one.n) == (0.3, 1) and math.isnan(one.low) and math.isnan(one.high)
     for interval in (share_interval([]), paired_share_interval([1], [np.nan]), paired_interval([], [])):
@@ -81,13 +79,10 @@ def test_paired_differences_do_not_see_what_pictures_share():
     assert paired_interval([0.25, 0.5], [0.75, 1.5]).mean == -0.75
 
 
-def test_paired_draws_follow_their_arguments():
+def test_paired_intervals_are_those_of_the_differences():
     values, control = np.random.default_rng(3).normal(size=(2, 12))
-    plain = paired_interval(values, control)
-    assert plain == paired_interval(values, control, seed=0)
-    assert plain != paired_interval(values, control, seed=1)
-    assert plain != paired_interval(values, control, draws=50)
-    assert plain.low < paired_interval(values, control, confidence=0.5).low
+    assert paired_interval(values, control) == mean_interval(values - control)
+    assert paired_interval(values, control, confidence=0.5) == mean_interval(values - control, confidence=0.5)
 
 
 def test_paired_shares_get_newcombes_interval():
@@ -110,6 +105,18 @@ def test_paired_shares_that_are_always_equal_are_not_certain():
     assert all_right.high == pytest.approx(0.1611, abs=1e-4)  # no correlation is known: 1 - Wilson's bound of 20 in 20
 
 
+def test_hits_against_a_control_of_many_draws():
+    # Wilson's interval of 5 in 5 is (0.5655, 1); the control hits 0.2 on the pictures' average.
+    interval = paired_share_interval([1, 1, np.nan, 1, 1, 1], [0.1, 0.3, 0.9, 0.15, 0.25, 0.2])
+    assert (interval.mean, interval.n) == (pytest.approx(0.8), 5)
+    assert (interval.low, interval.high) == pytest.approx((0.3655, 0.8), abs=1e-4)
+    assert paired_share_interval([1] * 5, [0.2] * 5, confidence=0.5).low > 0.5
+
+
+def test_hits_are_told_from_other_values():
+    assert are_hits([0, 1, np.nan]) and are_hits(np.ones(3, bool)) and not are_hits([0, 0.5])
+
+
 def test_pairs_must_be_of_the_same_pictures():
     for measure in (paired_interval, paired_share_interval):
         with pytest.raises(ValueError, match=r"Received: \(2,\), \(3,\)"):
@@ -119,5 +126,7 @@ def test_pairs_must_be_of_the_same_pictures():
 def test_hits_are_zero_or_one():
     with pytest.raises(ValueError, match="Received: 0.5"):
         share_interval([1, 0.5])
+    with pytest.raises(ValueError, match="Received: 0.5"):
+        paired_share_interval([1, 0.5], [1, 0])
     with pytest.raises(ValueError, match="Received: 2.0"):
         paired_share_interval([1, 0], [2, 0])

@@ -4,7 +4,7 @@ import pytest
 
 from src import plotting
 from src.imaging import read_image
-from src.plotting import Compared, Measure, Score
+from src.ranking import Compared, Measure, Score
 
 
 def test_training_curves(tmp_path):
@@ -57,21 +57,9 @@ def _compared(title, *values, fails=(), is_control=False):
 COLUMNS = [Measure("up", True), Measure("down", False), Measure("neither")]
 
 
-def test_ranks_follow_the_better_way():
-    rows = [
-        _compared("a", 0.9, 1.0, 1),
-        _compared("b", 0.5, 1.0, 2),
-        _compared("c", 0.7, 3.0, 3, fails=(0,)),
-        _compared("control", 9.0, 0.0, 4, is_control=True),
-        _compared("d", None, 0.5, 5),
-        _compared("e", float("nan"), 9.0, 5),
-    ]
-    ranks = plotting.rank_scores(rows, COLUMNS)
-    nan = np.nan
-    np.testing.assert_array_equal(ranks[:, 0], [1, 2, 3, nan, nan, nan])  # c is better than b, but beats no control
-    np.testing.assert_array_equal(ranks[:, 1], [2.5, 2.5, 4, nan, 1, 5])
-    assert np.isnan(ranks[:, 2]).all()
-    np.testing.assert_array_equal(plotting._rank_shares(ranks)[:, 1], [0.625, 0.625, 0.25, nan, 1, 0])
+def test_shares_of_ranks():
+    ranks = np.array([[2.5], [2.5], [4], [np.nan], [1], [5]])
+    np.testing.assert_array_equal(plotting._rank_shares(ranks)[:, 0], [0.625, 0.625, 0.25, np.nan, 1, 0])
     assert plotting._rank_shares(np.array([[1.0]])).tolist() == [[1.0]]
 
 
@@ -93,20 +81,9 @@ def test_cells_are_shaded_by_rank_and_rows_are_in_order(tmp_path):
         cells = [_cell(drawn, row, column) for row in range(3)]
         assert np.abs(np.subtract(cells, shades)).max() <= 1
     assert {_cell(drawn, row, column) for row in range(3) for column in (2, 3)} == {(255, 255, 255)}
-    turned = _table(tmp_path, rows, [Measure("up", False), *COLUMNS[1:]], rank_by="down")  # the order is that of before
-    assert [_cell(turned, row, 0) for row in range(3)] == [_cell(drawn, row, 0) for row in (2, 1, 0)]
-
-
-def test_rows_follow_the_column_asked_for(tmp_path):
-    rows = [_compared("a", 0.9, 9.0, 0), _compared("b", 0.1, 1.0, 0)]
-    shades = {share: tuple(round(255 * part) for part in plotting._shade(share)[:3]) for share in (1, 0)}
-    for measure, column in (("up", 0), ("down", 1)):
-        drawn = _table(tmp_path, rows, rank_by=measure)
-        assert np.abs(np.subtract(_cell(drawn, 0, column), shades[1])).max() <= 1
-        assert np.abs(np.subtract(_cell(drawn, 0, 1 - column), shades[0])).max() <= 1
-    for name in ("neither", "unknown"):
-        with pytest.raises(ValueError, match="rank_by must be"):
-            _table(tmp_path, rows, rank_by=name)
+    turned = _table(tmp_path, rows, [Measure("up", False), Measure("down", True), COLUMNS[2]])
+    assert [_cell(turned, row, 0) for row in range(3)] == [_cell(drawn, row, 0) for row in range(3)]
+    assert not np.array_equal(turned, drawn)  # "worst" now stands first
 
 
 def test_what_beats_no_control_is_not_shaded_and_controls_stand_apart(tmp_path):
@@ -141,6 +118,48 @@ def test_table_shows_intervals_formats_and_titles(tmp_path):
         _table(tmp_path, [Compared("a", [])], column)
     with pytest.raises(ValueError, match="at least one method"):
         _table(tmp_path, [Compared("a", [Score(1.0)], is_control=True)], column)
+
+
+def _written(monkeypatch, tmp_path, rows, columns, **options):
+    """All texts of a table, in the order of their drawing."""
+    texts, write = [], plotting._Table._write
+
+    def record(self, x, y, text, *rest, **style):
+        texts.append(text)
+        return write(self, x, y, text, *rest, **style)
+
+    monkeypatch.setattr(plotting._Table, "_write", record)
+    plotting.plot_comparison_table(rows, columns, tmp_path / "t.png", **options)
+    return texts
+
+
+def test_intervals_that_are_not_known_are_not_written(tmp_path, monkeypatch):
+    nan = float("nan")
+    rows = [Compared("a", [Score(0.5, nan, nan), Score(0.25, 0.1, 0.4)])]
+    texts = _written(monkeypatch, tmp_path, rows, COLUMNS[:2])
+    assert {"0.50", "0.25", "[0.10, 0.40]"} <= set(texts) and not any("nan" in text for text in texts)
+
+
+def test_columns_say_on_how_many_values_they_rest_where_it_is_not_the_titles(tmp_path, monkeypatch):
+    def row(title, *numbers):
+        return Compared(title, [Score(0.5, n=n) for n in numbers])
+
+    rows = [row("a", 16, 4, 200, None), row("b", 16, 4, 16, None)]
+    columns = [Measure(name, True) for name in "vxyz"]
+    texts = _written(monkeypatch, tmp_path, rows, columns, count=16)
+    assert [text for text in texts if text.startswith("n =")] == ["n = 4", "n = 16–200"]
+    monkeypatch.undo()
+    texts = _written(monkeypatch, tmp_path, rows, columns)
+    assert [text for text in texts if text.startswith("n =")] == ["n = 16", "n = 4", "n = 16–200"]
+
+
+def test_the_legend_counts_comparisons_with_controls(tmp_path, monkeypatch):
+    rows = [_compared("a", 0.5, 0.5, 0.5), _compared("b", 0.5, None, 0.5), _compared("c", 1, 1, 1, is_control=True)]
+    texts = _written(monkeypatch, tmp_path, rows, COLUMNS)
+    assert "5 values compared with controls: with so many, some beat them by chance" in texts
+    monkeypatch.undo()
+    plain = [Compared("a", [Score(0.5)] * 3)]
+    assert not any("by chance" in text for text in _written(monkeypatch, tmp_path, plain, COLUMNS))
 
 
 def test_a_large_table_has_room_for_all_its_cells(tmp_path):

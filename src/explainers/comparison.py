@@ -1,11 +1,13 @@
-"""Methods beside each other on one model and the same pictures: every measure, with intervals, beside two controls."""
+"""Methods beside each other on one model and the same pictures: every measure, with intervals, beside controls."""
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from tqdm import tqdm
 
 from src.explainers import faithfulness, sanity
 from src.explainers.base import Explainer, Explanation, Passes, concatenate
@@ -13,34 +15,25 @@ from src.explainers.baselines import removed_picture
 from src.explainers.controls import CenterBlob, RandomMap, random_map
 from src.explainers.explained_model import BATCH, ExplainedModel
 from src.explainers.localisation import energy_on_object, peak_on_object
+from src.explainers.scoring import MEASURES, NEED_MASKS, Comparison, ComparisonSettings, MethodResult, conclude
 from src.heatmap_drawing import enlarge_heatmap
-from src.intervals import Interval, bootstrap_interval, paired_interval, share_interval
-from src.plotting import Compared, Measure, Score, rank_scores
 from src.progress import track
 
-# In the order of the table. What needs masks is left out where there are none.
-MEASURES: dict[str, Measure] = {
-    "pointing_game": Measure("pointing game", True, "{:.2f}"),
-    "energy_in_mask": Measure("energy in mask", True, "{:.2f}"),
-    "insertion_auc": Measure("insertion AUC", True, "{:.2f}"),
-    "deletion_auc": Measure("deletion AUC", False, "{:.2f}"),
-    "average_drop": Measure("average drop", False, "{:.2f}"),
-    "average_increase": Measure("average increase", True, "{:.2f}"),
-    "road": Measure("ROAD", True, "{:.3f}"),
-    "mu_fidelity": Measure("mu-fidelity", True, "{:.2f}"),
-    "sensitivity": Measure("sensitivity to noise", False, "{:.2f}"),
-    "randomisation": Measure("likeness, layers randomised", False, "{:.2f}"),
-    "seconds_per_image": Measure("seconds a picture", None, "{:.3g}"),
-}
-NEED_MASKS = ("pointing_game", "energy_in_mask")
-SHARES = ("pointing_game", "average_increase")  # hits and misses: Wilson's interval
-# A blob moves under no noise, and stays whatever the layers are: here the controls are no rivals.
-NOT_JUDGED = ("sensitivity", "randomisation", "seconds_per_image")
 # So few runs of the network that a method is tried once before it is timed: its first call also traces it.
 _CHEAP = 200
 _RANDOM_MAPS = 50
 # So few that further pictures cost little: a map by gradient, Ablation-CAM's 1,280 partial runs.
 _FEW = 80
+_CELLS = (7, 7)  # of the random control where no method has a layer's grid
+
+
+def _batches(explainer: Explainer, count: int, progress: tqdm) -> Iterator[slice]:
+    """Slices of ``count`` pictures, each counted when it is done: of two where a picture takes many runs."""
+    size = BATCH if _cost(explainer.passes) <= _CHEAP else 2
+    for start in range(0, count, size):
+        stop = min(start + size, count)
+        yield slice(start, stop)
+        progress.update(round((stop - start) * _cost(explainer.passes)))
 
 
 def _cost(passes: Passes) -> float:
@@ -49,114 +42,13 @@ def _cost(passes: Passes) -> float:
 
 
 @dataclass(frozen=True)
-class ComparisonSettings:
-    """How the measures are taken.
-
-    Attributes:
-        steps: of deletion and insertion, each a forward pass.
-        shares: of the pixels that ROAD removes.
-        subsets, grid, subset_share: of mu-fidelity: how many, of cells grid x grid, with which share of them.
-        sanity_pictures: how many of the pictures serve for sensitivity and randomisation.
-        noisy_copies, noise: of sensitivity: how many, with noise up to that share of the inputs' range.
-        value_range: least and largest value of the inputs.
-        seed: of all draws.
-    """
-
-    steps: int = 20
-    shares: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
-    subsets: int = 128
-    grid: int = 7
-    subset_share: float = 0.2
-    sanity_pictures: int = 4
-    noisy_copies: int = 1
-    noise: float = 0.02
-    value_range: tuple[float, float] = (0.0, 255.0)
-    seed: int = 42
-
-    @property
-    def passes(self) -> int:
-        """Forward passes that the measures take for each picture and method, without the maps themselves."""
-        return 2 * (self.steps + 1) + 2 * len(self.shares) + 1
-
-
-@dataclass
-class MethodResult:
-    """What one method, or control, came to.
-
-    Attributes:
-        explanation: of all pictures.
-        values: measure -> one value for each picture it was taken on; NaN where not defined.
-        passes: of one picture.
-    """
+class _Entry:
+    """What :meth:`MethodComparison.run` measures."""
 
     title: str
-    is_control: bool
-    signed: bool
-    passes: Passes
-    explanation: Explanation
-    values: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def interval(self, measure: str, seed: int) -> Interval:
-        """Mean and 95% interval: Wilson's for hits and misses, else the bootstrap's."""
-        values = self.values[measure]
-        if measure in SHARES and np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
-            return share_interval(values)
-        return bootstrap_interval(values, seed=seed)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Results by name, methods in the order of their mean rank, controls last."""
-
-    results: dict[str, MethodResult]
-    measures: list[str]
-    count: int
-    settings: ComparisonSettings
-
-    def beats_controls(self, name: str, measure: str) -> bool | None:
-        """Whether the method's mean is better than each control's, by 95% intervals of the paired differences."""
-        if measure in NOT_JUDGED or self.results[name].is_control:
-            return None
-        sign = 1 if MEASURES[measure].higher_is_better else -1
-        for control in (result for result in self.results.values() if result.is_control):
-            values, others = self.results[name].values[measure], control.values[measure]
-            count = min(len(values), len(others))  # both begin with the same pictures
-            found = paired_interval(values[:count], others[:count], seed=self.settings.seed)
-            if not min(sign * found.low, sign * found.high) > 0:
-                return False
-        return True
-
-    def rows(self) -> list[Compared]:
-        """As the table of methods takes them."""
-        return [self._row(name) for name in self.results]
-
-    def _row(self, name: str) -> Compared:
-        result, scores = self.results[name], []
-        for measure in self.measures:
-            found = result.interval(measure, self.settings.seed)
-            known = math.isfinite(found.mean)
-            scores.append(
-                Score(found.mean, found.low, found.high, self.beats_controls(name, measure)) if known else None
-            )
-        return Compared(result.title, scores, result.is_control)
-
-    def mean_ranks(self) -> dict[str, float]:
-        """Of the methods, over all measures that have a better way; see :func:`src.plotting.rank_scores`."""
-        ranks = rank_scores(self.rows(), [MEASURES[measure] for measure in self.measures])
-        return {
-            name: float(np.nanmean(row))
-            for (name, result), row in zip(self.results.items(), ranks)
-            if not result.is_control
-        }
-
-
-def sort_by_rank(comparison: Comparison) -> Comparison:
-    """The same with its methods in the order of their mean rank, controls last."""
-    ranks = comparison.mean_ranks()
-    names = sorted(comparison.results, key=lambda name: ranks.get(name, math.inf))
-    return Comparison(
-        {name: comparison.results[name] for name in names}, comparison.measures, comparison.count, comparison.settings
-    )
+    make: Callable[[ExplainedModel], Explainer]
+    is_control: bool = False
+    scattered: bool = False
 
 
 class MethodComparison:
@@ -187,72 +79,91 @@ class MethodComparison:
         logits, probabilities = explained.answer(inputs)
         self.class_index = logits.argmax(axis=1)
         self._confidence = probabilities[np.arange(len(inputs)), self.class_index]
-        self._gray = [removed_picture(picture, "mean", explained.black) for picture in inputs]
-        self._blurred = [removed_picture(picture, "blur", explained.black) for picture in inputs]
         self._subsets = faithfulness.draw_subsets(
             grid=settings.grid, share=settings.subset_share, count=settings.subsets, seed=settings.seed
         )
         # What the score loses depends on the picture alone: computed once for all methods.
         self._drops = [
-            faithfulness.score_drops(self._logit(label), picture, self._subsets, baseline=gray)
-            for picture, label, gray in track(
-                list(zip(inputs, self.class_index, self._gray)), what="Pictures without random cells"
-            )
+            faithfulness.score_drops(self._logit(label), picture, self._subsets, baseline=self._removed(picture))
+            for picture, label in track(list(zip(inputs, self.class_index)), what="Pictures without random cells")
         ]
+        spread = np.linspace(0, len(inputs) - 1, min(settings.sanity_pictures, len(inputs)))
+        self._checked = np.rint(spread).astype(int)  # pictures come by classes
+        # Layers drawn anew may let values overflow; that says nothing of the model, and of no map.
+        answers = randomised.answer(inputs[self._checked])[0] if len(self._checked) else np.zeros((0, 1))
+        self._answered = np.flatnonzero(np.isfinite(answers).all(axis=1))
 
-    def run(self, build: Mapping[str, tuple[str, Callable[[ExplainedModel], Explainer]]]) -> Comparison:
-        """Measure these methods and the controls.
+    def run(
+        self,
+        build: Mapping[str, tuple[str, Callable[[ExplainedModel], Explainer]]],
+        *,
+        scattered: Collection[str] = (),
+    ) -> Comparison:
+        """Measure these methods, and controls: a blob in the centre, and a random map.
+
+        The random map has as many cells as the layer's grid that most methods share. Where pixels are removed, the
+        methods named in ``scattered`` have a random map of single pixels beside them instead.
 
         Args:
             build: name -> (title, what builds the explainer for a model).
+            scattered: names of the methods whose maps are made of single pixels.
         """
-        everything = {name: (*entry, False) for name, entry in build.items()}
-        everything |= {
-            "random": ("control: random map", lambda model: RandomMap(model, seed=self.settings.seed), True),
-            "blob": ("control: blob in the centre", CenterBlob, True),
-        }
-        explainers = {name: make(self.explained) for name, (_, make, _) in everything.items()}
-        again = min(self.settings.sanity_pictures, len(self.inputs)) * (1 + self.settings.noisy_copies)
-        costs = {name: _cost(explainer.passes) for name, explainer in explainers.items()}
-        work = sum(costs.values()) * (len(self.inputs) + again)
-        work += len(everything) * self.settings.passes * len(self.inputs)
-        results = {}
+        entries = {name: _Entry(*entry, scattered=name in scattered) for name, entry in build.items()}
+        explainers = {name: entry.make(self.explained) for name, entry in entries.items()}
+        again = len(self._checked) * (1 + self.settings.noisy_copies)
+        work = sum(_cost(explainer.passes) for explainer in explainers.values()) * (len(self.inputs) + again)
+        controls = 3 if any(entry.scattered for entry in entries.values()) else 2
+        work += (len(entries) + controls) * self.settings.passes * len(self.inputs)
+        results: dict[str, MethodResult] = {}
         with track(total=round(work), what="Comparing", unit="runs") as progress:
-            for name, (title, make, is_control) in everything.items():
-                progress.set_postfix_str(title)
-                self._advance = lambda count, cost=costs[name]: progress.update(round(count * cost))
-                results[name] = self._measure(title, explainers[name], make, is_control)
-                progress.update(self.settings.passes * len(self.inputs))
+            for name, entry in entries.items():
+                results[name] = self._measure(entry, explainers[name], progress)
+            for name, entry in self._controls(list(results.values())).items():
+                results[name] = self._measure(entry, entry.make(self.explained), progress)
         has_masks = any(mask is not None for mask in self.masks)
         measures = [measure for measure in MEASURES if has_masks or measure not in NEED_MASKS]
-        return sort_by_rank(Comparison(results, measures, len(self.inputs), self.settings))
+        return conclude(results, measures, len(self.inputs), self.settings)
 
-    def _measure(
-        self, title: str, explainer: Explainer, make: Callable[[ExplainedModel], Explainer], is_control: bool
-    ) -> MethodResult:
+    def _controls(self, methods: Sequence[MethodResult]) -> dict[str, _Entry]:
+        """Random maps as coarse as the methods' are, and the blob."""
+        size, seed = self.inputs.shape[1:3], self.settings.seed
+        grids = [method.explanation.heatmaps.shape[1:] for method in methods if not method.scattered]
+        grids = [grid for grid in grids if grid != size] or [_CELLS]
+        cells = max(grids, key=grids.count)
+        entries = {"random": _Entry("control: random map", partial(RandomMap, cells=cells, seed=seed), True)}
+        if any(method.scattered for method in methods):
+            pixels = partial(RandomMap, cells=size, seed=seed)
+            entries["random_pixels"] = _Entry("control: random pixels", pixels, True, True)
+        return entries | {"blob": _Entry("control: blob in the centre", CenterBlob, True)}
+
+    def _measure(self, entry: _Entry, explainer: Explainer, progress: tqdm) -> MethodResult:
+        progress.set_postfix_str(entry.title, refresh=False)
         if _cost(explainer.passes) <= _CHEAP:
             explainer.explain(self.inputs[:1], self.class_index[:1])
         begin = time.perf_counter()
-        explanation = self._explain(explainer, self.inputs, self.class_index)
+        explanation = self._explain(explainer, self.inputs, self.class_index, progress)
         seconds = (time.perf_counter() - begin) / len(self.inputs)
-        result = MethodResult(title, is_control, explainer.signed, explainer.passes, explanation)
-        result.values = {
-            **self._localise(explainer, explanation.heatmaps),
-            **self._remove(explanation.heatmaps),
-            **self._check_sanity(explainer, make(self.randomised), explanation.heatmaps),
+        heatmaps = explanation.heatmaps
+        if entry.is_control and entry.scattered:  # a rival only where pixels are removed
+            found = {measure: np.full(len(heatmaps), math.nan) for measure in NEED_MASKS}
+        else:
+            found = self._localise(explainer, heatmaps)
+        values = {
+            **found,
+            **self._remove(heatmaps),
+            "sensitivity": self._add_noise(explainer, heatmaps, progress),
+            "randomisation": self._randomise(entry.make(self.randomised), heatmaps, progress),
             "seconds_per_image": np.array([seconds]),
         }
-        return result
+        progress.update(self.settings.passes * len(self.inputs))
+        passes, signed = explainer.passes, explainer.signed
+        return MethodResult(entry.title, entry.is_control, signed, passes, explanation, values, entry.scattered)
 
-    def _explain(self, explainer: Explainer, inputs: np.ndarray, class_index: np.ndarray) -> Explanation:
-        """In one batch, or a few pictures at a time where each takes many runs, so that progress is seen."""
-        size = len(inputs) if _cost(explainer.passes) <= _CHEAP else 2
-        parts = []
-        for start in range(0, len(inputs), size):
-            chosen = slice(start, start + size)
-            parts.append(explainer.explain(inputs[chosen], class_index[chosen]))
-            self._advance(len(parts[-1]))
-        return concatenate(parts)
+    def _explain(
+        self, explainer: Explainer, inputs: np.ndarray, class_index: np.ndarray, progress: tqdm
+    ) -> Explanation:
+        chosen = _batches(explainer, len(inputs), progress)
+        return concatenate([explainer.explain(inputs[part], class_index[part]) for part in chosen])
 
     def _localise(self, explainer: Explainer, heatmaps: np.ndarray) -> dict[str, np.ndarray]:
         """Pointing game and energy against masks: of ``inputs``, then of the further pictures where that is cheap."""
@@ -271,7 +182,9 @@ class MethodComparison:
         if mask is None:
             return math.nan, math.nan
         seed = self.settings.seed + 1
-        drawn = [random_map(seed=seed, picture=number) for number in range(_RANDOM_MAPS)] if several else [heatmap]
+        drawn = [heatmap]
+        if several:
+            drawn = [random_map(cells=heatmap.shape, seed=seed, picture=number) for number in range(_RANDOM_MAPS)]
         enlarged = [enlarge_heatmap(one, mask.shape) for one in drawn]
         hits, energies = zip(*((peak_on_object(one, mask), energy_on_object(one, mask)) for one in enlarged))
         return float(np.mean(hits)), float(np.mean(energies))
@@ -281,9 +194,8 @@ class MethodComparison:
         names = ("deletion_auc", "insertion_auc", "road", "mu_fidelity")
         values: dict[str, list[float]] = {name: [] for name in names}
         kept, settings, size = [], self.settings, self.inputs.shape[1:3]
-        for picture, heatmap, label, gray, blurred, drops in zip(
-            self.inputs, heatmaps, self.class_index, self._gray, self._blurred, self._drops
-        ):
+        for picture, heatmap, label, drops in zip(self.inputs, heatmaps, self.class_index, self._drops):
+            gray, blurred = (self._removed(picture, kind) for kind in ("mean", "blur"))
             score, options = self._probability(label), {"steps": settings.steps, "seed": settings.seed}
             deletion = faithfulness.deletion_curve(score, picture, heatmap, baseline=gray, **options)
             insertion = faithfulness.insertion_curve(score, picture, heatmap, baseline=blurred, **options)
@@ -300,23 +212,35 @@ class MethodComparison:
             "average_increase": faithfulness.average_increase(self._confidence, kept),
         }
 
-    def _check_sanity(self, explainer: Explainer, randomised: Explainer, heatmaps: np.ndarray) -> dict[str, np.ndarray]:
-        """Sensitivity to noise, and likeness to the maps of the randomised network, on the first few pictures."""
-        settings, count = self.settings, min(self.settings.sanity_pictures, len(self.inputs))
-        moved = []
-        for picture, label, heatmap in zip(self.inputs[:count], self.class_index, heatmaps):
+    def _add_noise(self, explainer: Explainer, heatmaps: np.ndarray, progress: tqdm) -> np.ndarray:
+        """How far maps move with noise in the picture, on the pictures that are checked."""
+        settings, moved = self.settings, []
+        for place in self._checked:
             noisy = sanity.noisy_copies(
-                picture,
+                self.inputs[place],
                 radius_share=settings.noise,
                 count=settings.noisy_copies,
                 seed=settings.seed,
                 value_range=settings.value_range,
             )
-            again = self._explain(explainer, noisy, np.full(len(noisy), label))
-            moved.append(sanity.max_sensitivity(heatmap, again.heatmaps))
-        others = self._explain(randomised, self.inputs[:count], self.class_index[:count]).heatmaps
-        alike = [sanity.map_similarity(*pair) for pair in zip(heatmaps, others)]
-        return {"sensitivity": np.array(moved), "randomisation": np.array(alike)}
+            again = self._explain(explainer, noisy, np.full(len(noisy), self.class_index[place]), progress)
+            moved.append(sanity.max_sensitivity(heatmaps[place], again.heatmaps))
+        return np.array(moved)
+
+    def _randomise(self, randomised: Explainer, heatmaps: np.ndarray, progress: tqdm) -> np.ndarray:
+        """Likeness to the maps of the randomised network, on the same pictures; NaN where these are not finite."""
+        alike = np.full(len(self._checked), math.nan)
+        for part in _batches(randomised, len(self._answered), progress):
+            places = self._answered[part]
+            chosen = self._checked[places]
+            # Not by explain(), which takes values that are not finite for an error of the user's model.
+            inputs, wanted = self.randomised.check(self.inputs[chosen], self.class_index[chosen])
+            others = np.asarray(randomised.compute(inputs, wanted)[0], np.float32)
+            alike[places] = [sanity.map_likeness(*pair) for pair in zip(heatmaps[chosen], others)]
+        return alike
+
+    def _removed(self, picture: np.ndarray, kind: str = "mean") -> np.ndarray:
+        return removed_picture(picture, kind, self.explained.black)
 
     def _probability(self, label: int) -> faithfulness.Score:
         return lambda pictures: self.explained.answer(pictures)[1][:, label]

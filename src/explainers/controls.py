@@ -20,26 +20,28 @@ def center_blob(size: tuple[int, int]) -> np.ndarray:
     return np.exp(-0.5 * (rows[:, None] ** 2 + columns[None, :] ** 2)).astype(np.float32)
 
 
-def random_map(*, cells: int = 7, seed: int = 0, picture: int = 0) -> np.ndarray:
-    """The other control: uniform random cells, float32 (``cells``, ``cells``) in 0..1, enlarged as any map is.
+def random_map(*, cells: tuple[int, int] = (7, 7), seed: int = 0, picture: int = 0) -> np.ndarray:
+    """The other control: uniform random ``cells`` (rows, columns), float32 in 0..1, enlarged as any map is.
 
-    Take about as many cells as the judged maps have: how coarse a map is changes every measure that removes pixels.
+    Take as many cells as the judged maps have: how coarse a map is changes every measure that removes pixels.
     """
-    return random_generator(seed, 3, picture).random((cells, cells), dtype=np.float32)
+    return random_generator(seed, 3, picture).random(cells, dtype=np.float32)
 
 
 class RandomMap(Explainer):
-    """Uniform random cells (cells x cells), other ones for each picture: a function of the seed and the picture.
+    """Uniform random cells, other ones for each picture: a function of the seed and the picture.
 
     Args:
-        cells: as coarse as a class activation map, so that it is their equal but for what it knows.
+        cells: rows and columns, as of the maps that it stands beside, so that it is their equal but for what it knows.
         seed: of the draw.
     """
 
     class_specific = False
     passes = Passes()
 
-    def __init__(self, model: keras.Model | ExplainedModel, *, cells: int = 7, seed: int = 0, **options):
+    def __init__(
+        self, model: keras.Model | ExplainedModel, *, cells: tuple[int, int] = (7, 7), seed: int = 0, **options
+    ):
         super().__init__(model, **options)
         self.cells, self.seed = cells, seed
 

@@ -51,4 +51,5 @@ def test_controls_know_nothing_of_the_model_or_the_batch():
         assert np.array_equal(maps[2:], other)
     assert np.array_equal(CenterBlob(random_network()).explain(inputs).heatmaps[3], center_blob((12, 12)))
     random, again = (RandomMap(random_network(), seed=seed).explain(inputs).heatmaps for seed in (0, 1))
+    assert RandomMap(random_network(), cells=(3, 5)).explain(inputs).heatmaps.shape == (5, 3, 5)
     assert random.shape == (5, 7, 7) and not np.allclose(random[0], random[1]) and not np.allclose(random, again)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from src.explainers.sanity import map_similarity, map_structure, max_sensitivity, noisy_copies
+from src.explainers.sanity import map_likeness, map_similarity, map_structure, max_sensitivity, noisy_copies
 
 
 def test_noise_is_uniform_within_its_radius():
@@ -57,11 +57,32 @@ def test_similarity_looks_at_order_alone():
     assert map_similarity(first, -first, absolute=True) == pytest.approx(1)
 
 
+def test_likeness_is_the_amount_on_a_common_grid():
+    first, second = np.random.default_rng(4).normal(size=(2, 14, 14))
+    expected = abs(spearmanr(first.ravel(), second.ravel()).statistic)
+    assert map_likeness(first, second) == pytest.approx(expected)
+    assert map_likeness(first, -second) == pytest.approx(expected)  # an inverted map is as much the picture's
+    # Single pixels count by the mean of their cell: 3 x 3 pixels here, with noise whose sum is 0 in each cell.
+    noise = np.random.default_rng(5).normal(size=(14, 14, 9))
+    noise = (noise - noise.mean(axis=2, keepdims=True)).reshape(14, 14, 3, 3).swapaxes(1, 2).reshape(42, 42)
+    fine = np.kron(first, np.ones((3, 3))) + 100 * noise
+    assert map_likeness(fine, first) == pytest.approx(1, abs=1e-3)
+    # Two cells in a row, brought to 14 columns, are in the order of a ramp.
+    assert map_likeness(np.array([[0.0, 1.0]]), np.tile(np.arange(14.0), (14, 1))) > 0.9
+
+
+def test_maps_that_are_not_finite_are_like_nothing():
+    first = np.random.default_rng(6).normal(size=(7, 7))
+    broken = first.copy()
+    broken[2, 3] = np.inf
+    assert np.isnan(map_likeness(first, broken)) and np.isnan(map_likeness(np.full((7, 7), np.nan), first))
+
+
 def test_constant_maps_are_like_nothing():
     first, flat = np.random.default_rng(2).normal(size=(7, 7)), np.full((7, 7), 0.1)
-    assert map_similarity(first, flat) == map_similarity(flat, flat) == 0.0
+    assert np.isnan([map_similarity(first, flat), map_similarity(flat, flat), map_likeness(flat, first)]).all()
     assert map_structure(first, flat) == map_structure(flat, flat) == 0.0
-    assert map_similarity(np.sign(first), first, absolute=True) == 0.0  # constant in absolute value
+    assert np.isnan(map_similarity(np.sign(first), first, absolute=True))  # constant in absolute value
 
 
 def test_structure_of_known_maps():
