@@ -9,10 +9,11 @@ import numpy as np
 
 from src.errors import UserError
 from src.explainers.base import Explainer, Explanation
-from src.explainers.comparison import MEASURES, Comparison, ComparisonSettings, MethodComparison
+from src.explainers.comparison import MethodComparison
 from src.explainers.explained_model import ExplainedModel
 from src.explainers.randomisation import randomised_copy
 from src.explainers.registry import EXPLAINERS
+from src.explainers.scoring import MEASURES, Comparison, ComparisonSettings
 from src.explainers.stream import ExplainedPictures
 from src.explainers.summary import read_mask
 from src.explainers.video import is_video_name
@@ -126,7 +127,7 @@ def compare_methods(task: Task) -> tuple[dict, list]:
     _say_passes(task, builders, len(paths), settings)
     comparison = MethodComparison(
         task.explained_model, inputs, _read_masks(task, paths), _randomise(task), settings, further
-    ).run(builders)
+    ).run(builders, scattered=[method for method, entry in EXPLAINERS.items() if entry.scattered])
     record = describe_comparison(task, comparison)
     with atomic_folder(task.folder / "comparison") as folder:
         write_json(folder / "table.json", record)
@@ -136,6 +137,7 @@ def compare_methods(task: Task) -> tuple[dict, list]:
             [MEASURES[measure] for measure in comparison.measures],
             folder / "table.png",
             title=f"{task.bundle.name}: how faithful methods are, {len(paths)} test pictures, means with 95% intervals",
+            count=len(paths),
         )
         _draw_compared(task, paths, labels, comparison, folder / "sheet.png")
     return record, failures
@@ -218,7 +220,7 @@ def _say_passes(task: Task, builders: Mapping[str, tuple], count: int, settings:
 
 def describe_comparison(task: Task, comparison: Comparison) -> dict:
     """The JSON record: for each method and control its means, their 95% intervals, its rank."""
-    ranks, methods = comparison.mean_ranks(), {}
+    ranks, methods = comparison.ranks, {}
     for place, (name, result) in enumerate(comparison.results.items(), start=1):
         record = {"title": result.title, "control": result.is_control, "signed": result.signed}
         record |= {"target_layer": result.explanation.target_layer, "passes": str(result.passes)}
@@ -226,10 +228,10 @@ def describe_comparison(task: Task, comparison: Comparison) -> dict:
         intervals, beaten = {}, {}
         record |= dict.fromkeys(MEASURES)  # None where there are no masks
         for measure in comparison.measures:
-            found = result.interval(measure, comparison.settings.seed)
-            record[measure] = _number(found.mean)
+            found = comparison.scores[name][measure]
+            record[measure] = _number(found.value)
             intervals[measure] = [_number(found.low), _number(found.high), found.n]
-            beaten[measure] = comparison.beats_controls(name, measure)
+            beaten[measure] = found.beats_controls
         methods[name] = record | {"intervals": intervals}
         if not result.is_control:
             methods[name]["beats_controls"] = {key: value for key, value in beaten.items() if value is not None}
@@ -242,20 +244,22 @@ def describe_comparison(task: Task, comparison: Comparison) -> dict:
     }
 
 
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def save_table(path: Path, comparison: Comparison) -> None:
     """The table as CSV: a row for each method, and for each measure its mean and the bounds of its interval."""
     header = ["method", "control", "mean_rank"]
     header += [f"{measure}{end}" for measure in comparison.measures for end in ("", "_low", "_high")]
-    ranks, rows = comparison.mean_ranks(), []
+    ranks, rows = comparison.ranks, []
     for name, result in comparison.results.items():
         row = [name, result.is_control, ranks.get(name, "")]
         for measure in comparison.measures:
-            found = result.interval(measure, comparison.settings.seed)
-            row += [value if math.isfinite(value) else "" for value in (found.mean, found.low, found.high)]
+            found = comparison.scores[name][measure]
+            row += [
+                "" if (number := _number(value)) is None else number for value in (found.value, found.low, found.high)
+            ]
         rows.append(row)
     write_csv(path, header, rows)
 

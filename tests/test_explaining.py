@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from src.comparing import choose_pictures, format_comparison, format_methods
-from src.explainers.comparison import MEASURES
 from src.explainers.registry import EXPLAINERS
+from src.explainers.scoring import MEASURES
 from src.imaging import read_image
 from src.settings import EXPLAINERS as NAMES
 from tests.test_gradcam import place, run  # noqa: F401 - a fixture
@@ -52,9 +52,9 @@ def test_the_comparison_is_a_table_three_times_and_a_sheet(place, capsys):  # no
     assert code == 0 and len(out.splitlines()) == 1
     record = json.loads(out)
     methods = record["methods"]
-    assert record["n"] == 5 and set(methods) == {*EXPLAINERS, "random", "blob"}
+    assert record["n"] == 5 and set(methods) == {*EXPLAINERS, "random", "random_pixels", "blob"}
     for name, row in methods.items():
-        assert set(MEASURES) <= row.keys() and row["control"] == (name in ("random", "blob"))
+        assert set(MEASURES) <= row.keys() and row["control"] == (name not in EXPLAINERS)
         assert row["control"] or row["beats_controls"].keys() < MEASURES.keys()
     assert sorted(row["rank"] for row in methods.values() if not row["control"]) == list(range(1, 18))
     assert methods["gradcam"]["pointing_game"] == 1.0 and methods["gradcam"]["energy_in_mask"] > 0.9

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from src.explainers import faithfulness, sanity
-from src.explainers.base import Explainer, Explanation, Passes, concatenate
+from src.explainers.base import Explainer, Explanation, concatenate
 from src.explainers.baselines import removed_picture
 from src.explainers.controls import CenterBlob, RandomMap, random_map
 from src.explainers.explained_model import BATCH, ExplainedModel
@@ -29,16 +29,11 @@ _CELLS = (7, 7)  # of the random control where no method has a layer's grid
 
 def _batches(explainer: Explainer, count: int, progress: tqdm) -> Iterator[slice]:
     """Slices of ``count`` pictures, each counted when it is done: of two where a picture takes many runs."""
-    size = BATCH if _cost(explainer.passes) <= _CHEAP else 2
+    size = BATCH if explainer.passes.cost <= _CHEAP else 2
     for start in range(0, count, size):
         stop = min(start + size, count)
         yield slice(start, stop)
-        progress.update(round((stop - start) * _cost(explainer.passes)))
-
-
-def _cost(passes: Passes) -> float:
-    """What a picture takes, roughly, in forward passes: a gradient as long as four on a CPU with an engine."""
-    return passes.forward + 4 * passes.backward + passes.partial / 20
+        progress.update(round((stop - start) * explainer.passes.cost))
 
 
 @dataclass(frozen=True)
@@ -111,7 +106,7 @@ class MethodComparison:
         entries = {name: _Entry(*entry, scattered=name in scattered) for name, entry in build.items()}
         explainers = {name: entry.make(self.explained) for name, entry in entries.items()}
         again = len(self._checked) * (1 + self.settings.noisy_copies)
-        work = sum(_cost(explainer.passes) for explainer in explainers.values()) * (len(self.inputs) + again)
+        work = sum(explainer.passes.cost for explainer in explainers.values()) * (len(self.inputs) + again)
         controls = 3 if any(entry.scattered for entry in entries.values()) else 2
         work += (len(entries) + controls) * self.settings.passes * len(self.inputs)
         results: dict[str, MethodResult] = {}
@@ -138,7 +133,7 @@ class MethodComparison:
 
     def _measure(self, entry: _Entry, explainer: Explainer, progress: tqdm) -> MethodResult:
         progress.set_postfix_str(entry.title, refresh=False)
-        if _cost(explainer.passes) <= _CHEAP:
+        if explainer.passes.cost <= _CHEAP:
             explainer.explain(self.inputs[:1], self.class_index[:1])
         begin = time.perf_counter()
         explanation = self._explain(explainer, self.inputs, self.class_index, progress)
@@ -168,7 +163,7 @@ class MethodComparison:
     def _localise(self, explainer: Explainer, heatmaps: np.ndarray) -> dict[str, np.ndarray]:
         """Pointing game and energy against masks: of ``inputs``, then of the further pictures where that is cheap."""
         pairs = list(zip(heatmaps, self.masks))
-        if self.further is not None and _cost(explainer.passes) <= _FEW:
+        if self.further is not None and explainer.passes.cost <= _FEW:
             inputs, masks = self.further
             for start in range(0, len(inputs), BATCH):
                 pairs += zip(explainer.explain(inputs[start : start + BATCH]).heatmaps, masks[start : start + BATCH])
