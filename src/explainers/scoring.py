@@ -10,18 +10,18 @@ from src.explainers.base import Explanation, Passes
 from src.intervals import Interval, are_hits, mean_interval, paired_interval, paired_share_interval, share_interval
 from src.ranking import Compared, Measure, Score, mean_ranks, rank_scores
 
-# In the order of the table. What needs masks is left out where there are none.
+# In the order of the table. What needs masks is left out where there are none. "z": no minus before zeros.
 MEASURES: dict[str, Measure] = {
-    "pointing_game": Measure("pointing game", True, "{:.2f}"),
-    "energy_in_mask": Measure("energy in mask", True, "{:.2f}"),
-    "insertion_auc": Measure("insertion AUC", True, "{:.2f}"),
-    "deletion_auc": Measure("deletion AUC", False, "{:.2f}"),
-    "average_drop": Measure("average drop", False, "{:.2f}"),
-    "average_increase": Measure("average increase", True, "{:.2f}"),
-    "road": Measure("ROAD", True, "{:.3f}"),
-    "mu_fidelity": Measure("mu-fidelity", True, "{:.2f}"),
-    "sensitivity": Measure("change under noise", False, "{:.2f}"),
-    "randomisation": Measure("likeness, layers randomised", False, "{:.2f}"),
+    "pointing_game": Measure("pointing game", True, "{:z.2f}"),
+    "energy_in_mask": Measure("energy in mask", True, "{:z.2f}"),
+    "insertion_auc": Measure("insertion AUC", True, "{:z.2f}"),
+    "deletion_auc": Measure("deletion AUC", False, "{:z.2f}"),
+    "average_drop": Measure("average drop", False, "{:z.2f}"),
+    "average_increase": Measure("average increase", True, "{:z.2f}"),
+    "road": Measure("ROAD", True, "{:z.3f}"),
+    "mu_fidelity": Measure("mu-fidelity", True, "{:z.2f}"),
+    "sensitivity": Measure("change under noise", False, "{:z.2f}"),
+    "randomisation": Measure("likeness, layers randomised", False, "{:z.2f}"),
     "seconds_per_image": Measure("seconds a picture", None, "{:.3g}"),
 }
 NEED_MASKS = ("pointing_game", "energy_in_mask")

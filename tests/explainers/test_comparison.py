@@ -169,6 +169,13 @@ def test_scattered_methods_have_random_pixels_as_rivals_where_pixels_are_removed
     assert {"deletion_auc", "insertion_auc", "road"} < set(REMOVING) < set(MEASURES) - set(NEED_MASKS)
 
 
+def test_zeros_are_written_without_a_minus():
+    assert {MEASURES[name].format.format(-0.0001) for name in MEASURES if name != "seconds_per_image"} == {
+        "0.00",
+        "0.000",
+    }
+
+
 def test_values_that_are_not_defined_are_no_ranks():
     found = _conclude({"road": [np.nan] * 6}, {"road": np.zeros(6)}, {"road": np.ones(6)})
     assert np.isnan(found.mean_ranks()["method"]) and list(found.results) == ["method", "random", "blob"]
