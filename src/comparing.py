@@ -205,7 +205,7 @@ def _only_answers(engine: Callable | None) -> Callable | None:
 
 def _say_passes(task: Task, builders: Mapping[str, tuple], count: int, settings: ComparisonSettings) -> None:
     """What will be computed, before it is."""
-    say(f"Comparing {len(builders)} methods and 2 controls on {count} pictures of {task.bundle.name}.")
+    say(f"Comparing {len(builders)} methods and the controls on {count} pictures of {task.bundle.name}.")
     say("Runs of the network for a picture:")
     for title, build in builders.values():
         explainer: Explainer = build(task.explained_model)
@@ -224,7 +224,7 @@ def describe_comparison(task: Task, comparison: Comparison) -> dict:
     for place, (name, result) in enumerate(comparison.results.items(), start=1):
         record = {"title": result.title, "control": result.is_control, "signed": result.signed}
         record |= {"target_layer": result.explanation.target_layer, "passes": str(result.passes)}
-        record |= {} if result.is_control else {"rank": place, "mean_rank": ranks[name]}
+        record |= {} if result.is_control else {"rank": place, "mean_rank": _number(ranks[name])}
         intervals, beaten = {}, {}
         record |= dict.fromkeys(MEASURES)  # None where there are no masks
         for measure in comparison.measures:

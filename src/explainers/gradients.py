@@ -5,8 +5,6 @@ may differ wildly, since a network's gradient does. Maps are (N, H, W), in units
 (saliency, SmoothGrad) or of the target (the others).
 """
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -17,6 +15,8 @@ from src.explainers.baselines import removed_picture
 from src.explainers.cam import ClassActivationMap
 from src.explainers.explained_model import BATCH, ExplainedModel, compile_input_gradients, run_in_batches
 from src.explainers.graph import build_answer_model
+from src.explainers.reapplied import is_nested, reapply
+from src.progress import say
 from src.settings import random_generator
 
 
@@ -136,8 +136,9 @@ class GuidedGradCAM(Explainer):
     randomised (Adebayo et al. 2018, "Sanity checks for saliency maps"), because it partly recovers the picture's edges
     (Nie et al. 2018). Crisp is not faithful. Kept for comparison with published pictures.
 
-    Only ReLUs that are layers, or a layer's activation, are guided: ReLU, ReLU6, leaky ReLU. A network without any,
-    as EfficientNet-B0 with its swish, gets the plain gradient instead.
+    Only ReLUs that are layers, operations, or a layer's activation, are guided: ReLU, ReLU6, leaky ReLU; not those
+    inside layers of one's own. A network without any, as EfficientNet-B0 with its swish, gets the plain gradient
+    instead, which is said.
     """
 
     passes = Passes(backward=2)
@@ -146,47 +147,68 @@ class GuidedGradCAM(Explainer):
         super().__init__(model, **options)
         self._cam = ClassActivationMap(self.explained, target_layer=target_layer)
         self.target_layer = self._cam.target_layer
-        self._copy = clone_with_guided_relu(self.explained.model)
-        answer = build_answer_model(self._copy)
+        guided, count = guide_relus(self.explained.model)
+        if count == 0:
+            say("guided_gradcam: the network has no ReLU to guide; its gradient is the plain one")
+        answer = build_answer_model(guided)
         self._gradients = compile_input_gradients(answer, self.explained)
 
     def compute(self, inputs: np.ndarray, wanted: np.ndarray) -> tuple:
         heatmaps, logits, probabilities, class_index = self._cam.compute(inputs, wanted)
-        for mine, theirs in zip(self._copy.variables, self.explained.model.variables):  # it may have learnt meanwhile
-            mine.assign(theirs.value)
         guided = largest_channel(run_in_batches(self._gradients, inputs, np.asarray(class_index)))
         enlarged = tf.image.resize(heatmaps[..., None], inputs.shape[1:3])[..., 0].numpy()
         return guided * enlarged, logits, probabilities, class_index
 
 
-def clone_with_guided_relu(model: keras.Model) -> keras.Model:
-    """A copy of the model, with weights of its own, whose ReLUs pass back positive gradients only."""
+def guide_relus(model: keras.Model) -> tuple[keras.Model, int]:
+    """The same layers, whose ReLUs pass back positive gradients only, and how many ReLUs these are.
 
-    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, (keras.layers.ReLU, keras.layers.LeakyReLU)):
-            plain = type(layer).from_config(layer.get_config())
-            return keras.layers.Activation(guided(plain), name=layer.name, dtype=layer.dtype_policy)
-        copy = type(layer).from_config(layer.get_config())
-        if getattr(layer, "activation", None) in _RELUS:
-            copy.activation = guided(layer.activation)
-        return copy
+    Nothing is copied: a :class:`PositiveGradient` follows each layer that ends in a ReLU, for to guide a ReLU is to
+    stop negative gradients before its own derivative.
+    """
+    guided, count = {}, 0
 
-    copy = keras.models.clone_model(model, clone_function=clone, recursive=True)
-    copy.set_weights(model.get_weights())
-    return copy
+    def apply(operation, *args, **kwargs):
+        nonlocal count
+        if is_nested(operation):
+            if operation.name not in guided:
+                guided[operation.name], inside = guide_relus(operation)
+                count += inside
+            return guided[operation.name](*args, **kwargs)
+        outputs = operation(*args, **kwargs)
+        if not _ends_in_relu(operation):
+            return outputs
+        if operation.name not in guided:  # it may be called more than once
+            guided[operation.name] = PositiveGradient(autocast=False, name=f"{operation.name}_guided")
+            count += 1
+        return guided[operation.name](outputs)
+
+    again = reapply(model, apply).model
+    return again, count
 
 
-_RELUS = (keras.activations.relu, keras.activations.relu6, keras.activations.leaky_relu)
+_RELUS = (
+    *(keras.activations.relu, keras.activations.relu6, keras.activations.leaky_relu),
+    *(keras.ops.relu, keras.ops.relu6, keras.ops.leaky_relu),
+    *(tf.nn.relu, tf.nn.relu6, tf.nn.leaky_relu),
+)
+_RELU_LAYERS = (keras.layers.ReLU, keras.layers.LeakyReLU)
 
 
-def guided(activation: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The same function, whose backward pass sets negative incoming gradients to 0 before its own derivative."""
+def _ends_in_relu(operation: keras.Operation) -> bool:
+    if not isinstance(operation, keras.layers.Layer):  # what keras.ops make of a symbolic tensor
+        return type(operation).__name__ in ("Relu", "Relu6", "LeakyRelu")
+    activation = getattr(operation, "activation", None)
+    return isinstance(operation, _RELU_LAYERS) or isinstance(activation, _RELU_LAYERS) or activation in _RELUS
 
-    @tf.custom_gradient
-    def forward(x: tf.Tensor):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = activation(x)
-        return y, lambda upstream: tape.gradient(y, x, output_gradients=tf.nn.relu(upstream))
 
-    return forward
+class PositiveGradient(keras.layers.Layer):
+    """Its input as it is, whose backward pass sets negative gradients to 0."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return _pass_positive(inputs)
+
+
+@tf.custom_gradient
+def _pass_positive(x: tf.Tensor):
+    return tf.identity(x), tf.nn.relu

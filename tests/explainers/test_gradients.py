@@ -1,5 +1,7 @@
 """Gradients at the picture: closed forms of linear and quadratic models, completeness, identities, guided ReLUs."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -13,8 +15,7 @@ from src.explainers.gradients import (
     IntegratedGradients,
     Saliency,
     SmoothGrad,
-    clone_with_guided_relu,
-    guided,
+    guide_relus,
 )
 from tests.explainers.networks import assert_unchanged, linear_network, random_inputs, random_network, snapshot
 
@@ -98,24 +99,86 @@ def test_the_noise_is_relative_to_the_range_of_the_picture():
     np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-3 * expected.max())
 
 
-def test_guided_relu_stops_negative_gradients_both_ways():
-    x = tf.constant([-1.0, 2.0, 3.0, 8.0])
-    for activation, expected in ((tf.nn.relu, [0, 5, 0, 7]), (tf.nn.relu6, [0, 5, 0, 0])):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = guided(activation)(x)
-        assert np.array_equal(y, activation(x))
-        assert np.array_equal(tape.gradient(y, x, output_gradients=tf.constant([4.0, 5.0, -6.0, 7.0])), expected)
+RELUS = {
+    "relu": layers.Activation("relu"),
+    "ReLU": layers.ReLU(),
+    "relu6": layers.Activation("relu6"),
+    "ReLU(6)": layers.ReLU(max_value=6),
+    "LeakyReLU": layers.LeakyReLU(negative_slope=0.5),
+    "a layer in Activation": layers.Activation(layers.ReLU()),
+    "tf.nn.relu": layers.Activation(tf.nn.relu),
+    "tf.nn.relu6": layers.Activation(tf.nn.relu6),
+    "tf.nn.leaky_relu": layers.Activation(tf.nn.leaky_relu),
+    "keras.ops.relu": layers.Activation(keras.ops.relu),
+    "keras.ops.relu6": layers.Activation(keras.ops.relu6),
+    "keras.ops.leaky_relu": layers.Activation(keras.ops.leaky_relu),
+    "an operation": keras.ops.relu,
+    "within Dense": layers.Dense(4, "relu", kernel_initializer="identity"),
+    "nested": keras.Sequential([keras.Input((4,)), layers.ReLU()]),
+}
 
 
-def test_guided_copies_answer_alike_and_leave_the_original():
+@pytest.mark.parametrize("form", RELUS)
+def test_guided_relu_stops_negative_gradients_both_ways(form):
+    x, upstream = tf.constant([[-1.0, 2.0, 3.0, 8.0]]), tf.constant([[4.0, 5.0, -6.0, 7.0]])
+    slope = 0.5 if form == "LeakyReLU" else 0.2 if "leaky" in form else 0.0
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, RELUS[form](inputs))
+    guided, count = guide_relus(model)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = guided(x)
+    assert count == 1 and np.array_equal(y, model(x))
+    expected = [[4 * slope, 5, 0, 0 if "6" in form else 7]]
+    np.testing.assert_allclose(tape.gradient(y, x, output_gradients=upstream), expected, rtol=1e-6)
+
+
+def test_guided_models_answer_alike_and_leave_the_original():
     model, inputs = random_network(), random_inputs()
     before = snapshot(model)
-    copy = clone_with_guided_relu(model)
-    np.testing.assert_allclose(copy.predict(inputs, verbose=0), model.predict(inputs, verbose=0), atol=1e-6)
-    kinds = {layer.name: type(layer).__name__ for layer in copy.layers}
-    assert kinds["relu2"] == "Activation" and copy.get_layer("conv1").activation is not keras.activations.relu
+    guided, count = guide_relus(model)
+    assert count == 2 and np.array_equal(guided(inputs), model(inputs))
+    assert all(mine is theirs for mine, theirs in zip(guided.weights, model.weights, strict=True))
     assert_unchanged(model, before)
+
+
+class _Halved(layers.Layer):
+    """A layer of one's own, without a configuration."""
+
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+
+    def call(self, inputs):
+        return inputs / self.by
+
+
+def test_guided_gradcam_takes_layers_that_cannot_be_copied_and_draws_nothing():
+    inputs = keras.Input((12, 12, 3))
+    x = _Halved(2.0)(layers.Lambda(lambda z: z * 2)(inputs))
+    x = layers.Conv2D(3, 3, activation=lambda z: keras.ops.relu(z), name="unknown")(x)
+    x = layers.Conv2D(4, 3, activation=tf.nn.relu, name="conv")(x)
+    model = keras.Model(inputs, layers.Dense(2, "softmax")(layers.GlobalAveragePooling2D()(x)))
+    random.seed(3)
+    state = random.getstate()
+    explainer = GuidedGradCAM(model)
+    assert random.getstate() == state
+    heatmaps = np.concatenate([explainer.explain(random_inputs(2), index).heatmaps for index in (0, 1)])
+    assert heatmaps.max() > 0 and guide_relus(model)[1] == 1
+
+
+def test_a_network_without_a_relu_gets_the_plain_gradient_and_it_is_said(capsys):
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(4, 3, activation="swish", name="conv")(inputs)
+    model = keras.Model(inputs, layers.Dense(2, "softmax")(layers.GlobalAveragePooling2D()(x)))
+    guided = GuidedGradCAM(model)
+    assert capsys.readouterr().err.count("no ReLU to guide") == 1
+    pictures = random_inputs(1) / 255
+    cam = tf.image.resize(guided._cam.explain(pictures, 0).heatmaps[..., None], (12, 12))[..., 0]
+    plain = Saliency(model).explain(pictures, 0).heatmaps
+    np.testing.assert_allclose(guided.explain(pictures, 0).heatmaps, plain * cam, rtol=1e-4)
+    GuidedGradCAM(random_network())
+    assert "no ReLU" not in capsys.readouterr().err
 
 
 def test_guided_gradcam_is_the_product_and_follows_what_is_learnt():

@@ -120,7 +120,7 @@ def _new_head(_) -> keras.Model:
 
 def _nested_front(folder) -> keras.Model:
     parts = _parts()
-    return _reloaded(_added([_added(parts[:2], name="front"), *parts[2:]]), folder, "keras")
+    return _reloaded(_added([_added(parts[:3], name="front"), *parts[3:]]), folder, "keras")
 
 
 # Forms of one classifier: what stands in them differs, what they compute does not.
