@@ -145,6 +145,20 @@ def build_sides(model, rule, whole, fast, images, batch_size: int, tutorial_coun
     }
 
 
+def measure_others(model, layer: str, images, arguments, forward: Callable[[], object]) -> dict:
+    """Every method by gradient beside the forward pass, and Score-CAM."""
+    from src.explainers.cam import CAM_METHODS
+    from src.explainers.registry import EXPLAINERS
+    from src.inference.engine import create_engine
+
+    engine = partial(create_engine, name="openvino")
+    layers = {name: None if EXPLAINERS[name].after_activation else layer for name in (*CAM_METHODS, "eigencam")}
+    return {
+        "cams": measure_cams(model, layers, images, arguments.batch_size, arguments.rounds, forward, engine),
+        "scorecam": measure_scorecam(model, None, images[: arguments.scorecam], engine),
+    }
+
+
 def print_nested(result: dict) -> None:
     """The ratios of every method, and Score-CAM's figures, as lines for people."""
     print("\nas a share of the forward pass: whole graph, engine")
@@ -190,7 +204,6 @@ def main(argv=None) -> int | None:
 
     from src.explainers.cam import CAM_METHODS, ClassActivationMap
     from src.explainers.graph import find_target_layer
-    from src.explainers.registry import EXPLAINERS
     from src.imaging import load_image
     from src.inference.engine import create_engine
     from src.networks.registry import build_transfer_model, get_backbone
@@ -243,11 +256,8 @@ def main(argv=None) -> int | None:
         **summarise_rates(medians, whole_seconds, fast_seconds),
         "largest_difference": max(differences.values()),
     }
-    layers = {name: None if EXPLAINERS[name].after_activation else layer for name in (*CAM_METHODS, "eigencam")}
-    engine = partial(create_engine, name="openvino")
     forward = computations["Keras, tf.function"]
-    result["cams"] = measure_cams(model, layers, images, arguments.batch_size, arguments.rounds, forward, engine)
-    result["scorecam"] = measure_scorecam(model, None, images[: arguments.scorecam], engine)
+    result |= measure_others(model, layer, images, arguments, forward)
     print_nested(result)
     if peaks:
         print(f"\npeak memory after {FIRST:,} pictures {peaks[0]:,} MB, after {arguments.memory:,} {peaks[1]:,} MB")

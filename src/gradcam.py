@@ -39,6 +39,21 @@ def __getattr__(name: str):
     return make_gradcam_heatmap
 
 
+def _add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runner-up",
+        action=argparse.BooleanOptionalAction,
+        help="draw the class that came next beside it (by default where the method takes few runs of the network)",
+    )
+    parser.add_argument(
+        "--colormap",
+        choices=COLORMAPS,
+        default="inferno",
+        help="jet is customary, inferno truer to scale; maps with evidence against are red and blue",
+    )
+    parser.add_argument("--contours", action="store_true", help="draw lines at 25, 50 and 75%% of the scale")
+
+
 def _parse(argv: Sequence[str] | None):
     parser = create_parser(
         "Show which parts of pictures speak for a class, by Grad-CAM or another method, and how far methods can be "
@@ -79,18 +94,7 @@ def _parse(argv: Sequence[str] | None):
         help="the layer whose activations are weighed; of several the mean; else the last spatial one",
     )
     parser.add_argument("--flips", action="store_true", help="smooth: the mean with the mirrored picture's map")
-    parser.add_argument(
-        "--runner-up",
-        action=argparse.BooleanOptionalAction,
-        help="draw the class that came next beside it (by default where the method takes few runs of the network)",
-    )
-    parser.add_argument(
-        "--colormap",
-        choices=COLORMAPS,
-        default="inferno",
-        help="jet is customary, inferno truer to scale; maps with evidence against are red and blue",
-    )
-    parser.add_argument("--contours", action="store_true", help="draw lines at 25, 50 and 75%% of the scale")
+    _add_drawing_arguments(parser)
     parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
     parser.add_argument(
         "--engine",
