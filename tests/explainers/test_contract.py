@@ -12,7 +12,15 @@ from src.explainers.registry import EXPLAINERS, create_explainer
 from src.explainers.targets import class_contrast, class_logit
 from src.networks.baseline import build_baseline_model
 from src.networks.registry import BACKBONES, build_transfer_model
-from tests.explainers.networks import assert_unchanged, nested_network, random_inputs, random_network, snapshot
+from tests.explainers.networks import (
+    add_head,
+    assert_unchanged,
+    nested_network,
+    random_inputs,
+    random_network,
+    snapshot,
+)
+from tests.explainers.test_graph import SAME
 
 # As few runs of the network as show the point.
 SMALL = {
@@ -152,12 +160,16 @@ FORMS = {
     "Sequential": lambda: nested_network("Sequential"),
     "nested twice": lambda: nested_network("nested twice"),
     "mixed precision": lambda: _mixed_precision(),
+    "layers that cannot be copied": lambda: _uncopied(),
 }
+# Of the forms of tests/explainers/test_graph.py those that differ in what their layers remember.
+REMEMBERING = ("add()", "saved as .keras", "nested and saved", "called before in another model", "wrapped whole")
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_every_method_explains_every_form_of_classifier(form):
-    model, inputs = FORMS[form](), random_inputs(2)
+@pytest.mark.parametrize("form", [*FORMS, *REMEMBERING])
+def test_every_method_explains_every_form_of_classifier(form, tmp_path):
+    keras.utils.set_random_seed(1)
+    model, inputs = FORMS[form]() if form in FORMS else SAME[form](tmp_path), random_inputs(2)
     before, explained = snapshot(model), ExplainedModel(model)
     for method in EXPLAINERS:
         explainer = build(method, explained)
@@ -217,6 +229,12 @@ def _spot_finder() -> keras.Model:
     model.get_layer("last").set_weights([np.array([[[[1.0, 0.1], [0.1, 0.2]]]]), np.zeros(2)])
     model.get_layer("logits").set_weights([np.array([[-1.0, 2.0], [0.0, 0.1]]), np.array([0.1, 0.0])])
     return model
+
+
+def _uncopied() -> keras.Model:
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(5, 3, activation="relu", name="conv")(layers.Lambda(lambda z: z / 255)(inputs))
+    return keras.Model(inputs, add_head(layers.GlobalAveragePooling2D()(x), "softmax in Dense"))
 
 
 def _mixed_precision() -> keras.Model:
