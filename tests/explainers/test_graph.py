@@ -206,10 +206,9 @@ def test_an_unknown_activation_is_refused_not_taken_for_linear(activation):
 
 def test_names_that_keras_would_give_are_not_in_the_way():
     """Neighbours named as new models would be, as in a file written by another process."""
-    for number in range(12):
-        name = f"functional_{number}" if number else "functional"
-        neighbour = keras.Input((10, 10, 4))
-        neighbour = keras.Model(neighbour, layers.Activation("relu")(neighbour), name=name)
+    for number in range(3, 8):
+        inner = keras.Input((10, 10, 4))
+        neighbour = keras.Model(inner, layers.Activation("relu")(inner), name=f"functional_{number}")
         keras.utils.clear_session()
         model = _chain([_added(_parts()[:2], name="front"), neighbour, *_parts()[2:]])
         assert build_gradient_model(model, "conv").target_layer == "conv"
