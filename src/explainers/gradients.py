@@ -65,7 +65,7 @@ class SmoothGrad(Explainer):
     """
 
     def __init__(
-        self, model: keras.Model | ExplainedModel, *, samples: int = 25, noise: float = 0.15, seed: int = 0, **options
+        self, model: keras.Model | ExplainedModel, *, samples: int = 16, noise: float = 0.15, seed: int = 0, **options
     ):
         super().__init__(model, **options)
         if samples < 1 or noise < 0:
@@ -101,7 +101,7 @@ class IntegratedGradients(Explainer):
 
     signed = True
 
-    def __init__(self, model: keras.Model | ExplainedModel, *, steps: int = 32, baseline: str = "black", **options):
+    def __init__(self, model: keras.Model | ExplainedModel, *, steps: int = 24, baseline: str = "black", **options):
         super().__init__(model, **options)
         if steps < 1:
             raise UserError(f"steps must be at least 1. Received: {steps}")

@@ -110,7 +110,7 @@ class RISE(PerturbationExplainer):
         self,
         model: keras.Model | ExplainedModel,
         *,
-        samples: int = 500,
+        samples: int = 400,
         cells: int = 7,
         kept: float = 0.5,
         seed: int = 0,

@@ -49,7 +49,7 @@ class ComparisonSettings:
         seed: of all draws.
     """
 
-    steps: int = 20
+    steps: int = 16
     shares: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
     subsets: int = 128
     grid: int = 7
