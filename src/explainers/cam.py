@@ -114,7 +114,7 @@ class ClassActivationMap(LayerExplainer):
         return self._weigh(activations, gradients), logits, probabilities, class_index
 
 
-@functools.cache
+@functools.lru_cache(maxsize=32)
 def _compile_rule(weight_rule: WeightRule) -> Callable:
     """(activations, gradients) -> maps, one graph for all models and sizes."""
     return tf.function(

@@ -10,7 +10,8 @@ from src.errors import UserError
 from src.explainers.base import Passes
 from src.explainers.baselines import removed_picture
 from src.explainers.cam import LayerExplainer
-from src.explainers.explained_model import BATCH, ExplainedModel
+from src.explainers.explained_model import AT_ONCE, BATCH, ExplainedModel
+from src.threads import map_threads
 
 
 class ScoreCAM(LayerExplainer):
@@ -55,15 +56,19 @@ class ScoreCAM(LayerExplainer):
 
     def compute(self, inputs: np.ndarray, wanted: np.ndarray) -> tuple:
         activations, gradients, logits, probabilities, class_index = self.layer.differentiate(inputs, wanted)
-        activations, self.channels_used = activations.numpy(), []
         weights = np.abs(np.mean(gradients, axis=(1, 2)))
-        heatmaps = [
-            self._explain_one(*of_picture) for of_picture in zip(inputs, activations, weights, class_index.numpy())
-        ]
+        pictures = list(zip(inputs, activations.numpy(), weights, class_index.numpy()))
+        # Several at once: while one has its masks made, the network answers another's.
+        heatmaps, used = zip(*map_threads(lambda picture: self._explain_one(*picture), pictures, AT_ONCE))
+        self.channels_used = list(used)
         return np.stack(heatmaps), logits, probabilities, class_index
 
     def _explain_one(self, picture: np.ndarray, activations: np.ndarray, weights: np.ndarray, class_index: int):
-        """The map (h, w) of one picture (H, W, 3) with activations (h, w, K), amounts of Grad-CAM's weights (K,)."""
+        """The map (h, w) of one picture (H, W, 3) with activations (h, w, K), and how many channels were asked.
+
+        Args:
+            weights: (K,), the amounts of Grad-CAM's.
+        """
         lowest, highest = activations.min(axis=(0, 1)), activations.max(axis=(0, 1))
         peaks = np.maximum(highest, -lowest)
         order = np.argsort(np.minimum(_ranks(peaks), _ranks(peaks * weights)), kind="stable")
@@ -79,8 +84,7 @@ class ScoreCAM(LayerExplainer):
             calm = calm + 1 if np.abs(_relative(heatmap) - _relative(before)).max() < self.tolerance else 0
             if calm == 2:
                 break
-        self.channels_used.append(len(increases))
-        return heatmap
+        return heatmap, len(increases)
 
 
 def _relative(heatmap: np.ndarray) -> np.ndarray:

@@ -13,11 +13,12 @@ from src.explainers import faithfulness, sanity
 from src.explainers.base import Explainer, Explanation, concatenate
 from src.explainers.baselines import removed_picture
 from src.explainers.controls import CenterBlob, RandomMap, random_map
-from src.explainers.explained_model import BATCH, ExplainedModel
+from src.explainers.explained_model import AT_ONCE, BATCH, ExplainedModel
 from src.explainers.localisation import energy_on_object, peak_on_object
 from src.explainers.scoring import MEASURES, NEED_MASKS, Comparison, ComparisonSettings, MethodResult, conclude
 from src.heatmap_drawing import enlarge_heatmap
 from src.progress import track
+from src.threads import map_threads
 
 # So few runs of the network that a method is tried once before it is timed: its first call also traces it.
 _CHEAP = 200
@@ -78,15 +79,18 @@ class MethodComparison:
             grid=settings.grid, share=settings.subset_share, count=settings.subsets, seed=settings.seed
         )
         # What the score loses depends on the picture alone: computed once for all methods.
-        self._drops = [
-            faithfulness.score_drops(self._logit(label), picture, self._subsets, baseline=self._removed(picture))
-            for picture, label in track(list(zip(inputs, self.class_index)), what="Pictures without random cells")
-        ]
+        drops = map_threads(self._drop_cells, range(len(inputs)), AT_ONCE)
+        self._drops = list(track(drops, total=len(inputs), what="Pictures without random cells"))
         spread = np.linspace(0, len(inputs) - 1, min(settings.sanity_pictures, len(inputs)))
         self._checked = np.rint(spread).astype(int)  # pictures come by classes
         # Layers drawn anew may let values overflow; that says nothing of the model, and of no map.
         answers = randomised.answer(inputs[self._checked])[0] if len(self._checked) else np.zeros((0, 1))
         self._answered = np.flatnonzero(np.isfinite(answers).all(axis=1))
+
+    def _drop_cells(self, place: int) -> np.ndarray:
+        picture = self.inputs[place]
+        score = self._logit(self.class_index[place])
+        return faithfulness.score_drops(score, picture, self._subsets, baseline=self._removed(picture))
 
     def run(
         self,
@@ -186,26 +190,34 @@ class MethodComparison:
 
     def _remove(self, heatmaps: np.ndarray) -> dict[str, np.ndarray]:
         """The measures that remove pixels, float64 (N,) each."""
-        names = ("deletion_auc", "insertion_auc", "road", "mu_fidelity")
-        values: dict[str, list[float]] = {name: [] for name in names}
-        kept, settings, size = [], self.settings, self.inputs.shape[1:3]
-        for picture, heatmap, label, drops in zip(self.inputs, heatmaps, self.class_index, self._drops):
-            gray, blurred = (self._removed(picture, kind) for kind in ("mean", "blur"))
-            score, options = self._probability(label), {"steps": settings.steps, "seed": settings.seed}
-            deletion = faithfulness.deletion_curve(score, picture, heatmap, baseline=gray, **options)
-            insertion = faithfulness.insertion_curve(score, picture, heatmap, baseline=blurred, **options)
-            values["deletion_auc"].append(faithfulness.area_under(deletion))
-            values["insertion_auc"].append(faithfulness.area_under(insertion))
-            road = faithfulness.road(
-                score, picture, heatmap, shares=settings.shares, seed=settings.seed, value_range=settings.value_range
-            )
-            values["road"].append(faithfulness.road_score(*road))
-            values["mu_fidelity"].append(faithfulness.mu_fidelity(heatmap, self._subsets, drops, size))
-            kept.append(score(faithfulness.explanation_picture(picture, heatmap, baseline=gray)[None])[0])
-        return {name: np.array(column) for name, column in values.items()} | {
+        # Several pictures at once: while one has its pixels removed, the network answers another's.
+        rows = list(map_threads(lambda place: self._remove_from(place, heatmaps[place]), range(len(heatmaps)), AT_ONCE))
+        names = ("deletion_auc", "insertion_auc", "road", "mu_fidelity", "kept")
+        values = dict(zip(names, np.array(rows, np.float64).T))
+        kept = values.pop("kept")
+        return values | {
             "average_drop": faithfulness.average_drop(self._confidence, kept),
             "average_increase": faithfulness.average_increase(self._confidence, kept),
         }
+
+    def _remove_from(self, place: int, heatmap: np.ndarray) -> tuple[float, ...]:
+        """Of one picture: areas of deletion and insertion, ROAD, mu-fidelity, the probability of the part kept."""
+        picture, settings = self.inputs[place], self.settings
+        gray, blurred = (self._removed(picture, kind) for kind in ("mean", "blur"))
+        score = self._probability(self.class_index[place])
+        options = {"steps": settings.steps, "seed": settings.seed}
+        deletion = faithfulness.deletion_curve(score, picture, heatmap, baseline=gray, **options)
+        insertion = faithfulness.insertion_curve(score, picture, heatmap, baseline=blurred, **options)
+        road = faithfulness.road(
+            score, picture, heatmap, shares=settings.shares, seed=settings.seed, value_range=settings.value_range
+        )
+        return (
+            faithfulness.area_under(deletion),
+            faithfulness.area_under(insertion),
+            faithfulness.road_score(*road),
+            faithfulness.mu_fidelity(heatmap, self._subsets, self._drops[place], picture.shape[:2]),
+            score(faithfulness.explanation_picture(picture, heatmap, baseline=gray)[None])[0],
+        )
 
     def _add_noise(self, explainer: Explainer, heatmaps: np.ndarray, progress: tqdm) -> np.ndarray:
         """How far maps move with noise in the picture, on the pictures that are checked."""

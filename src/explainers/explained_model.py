@@ -3,6 +3,7 @@
 Several explainers of one model share one :class:`ExplainedModel`, so that nothing is traced or compiled twice.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -21,6 +22,8 @@ EngineFactory = Callable[[keras.KerasTensor, dict[str, keras.KerasTensor]], Engi
 
 # So many pictures are computed at once, if more are asked for.
 BATCH = 32
+# So many pictures are worked on at once where each takes many runs: one is prepared while the other is computed.
+AT_ONCE = 2
 
 
 class ExplainedModel:
@@ -67,6 +70,7 @@ class ExplainedModel:
         self.gradient_scale = 1024.0 if half else 1.0
         self._layers: dict[str, TargetLayer] = {}
         self._by_keras = self._by_engine = self._gradients = None
+        self._building = threading.Lock()
 
     # ------------------------------------------------------------------------------------------------- what is asked
 
@@ -103,7 +107,8 @@ class ExplainedModel:
 
     def answer(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits and probabilities, float32 (N, C), of inputs (N, H, W, 3), N >= 1, in batches."""
-        compute = self._compute_answers()
+        with self._building:
+            compute = self._compute_answers()
         parts = [compute(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
         logits, probabilities = (np.concatenate([np.asarray(part[i]) for part in parts]) for i in (0, 1))
         return logits, probabilities
@@ -278,7 +283,7 @@ class FrozenPart:
     """
 
     def __init__(self, engine: Engine, names: Sequence[str], part: keras.Model):
-        self._engine, self._names = engine, list(names)
+        self._engine, self._names, self._lock = engine, list(names), threading.Lock()
         self.is_current = _unchanged_since_now(part)
 
     @classmethod
@@ -290,8 +295,9 @@ class FrozenPart:
         return cls(engine, outputs, keras.Model(inputs, list(outputs.values())))
 
     def run(self, inputs: np.ndarray) -> list[np.ndarray]:
-        """The outputs, in the order of their names."""
-        results = self._engine.run(inputs)
+        """The outputs, in the order of their names; one thread at a time, as engines take it."""
+        with self._lock:
+            results = self._engine.run(inputs)
         return [results[name] for name in self._names]
 
 

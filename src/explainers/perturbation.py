@@ -13,8 +13,9 @@ import numpy as np
 from src.errors import UserError
 from src.explainers.base import Explainer, Passes
 from src.explainers.baselines import removed_picture
-from src.explainers.explained_model import BATCH, ExplainedModel
+from src.explainers.explained_model import AT_ONCE, BATCH, ExplainedModel
 from src.settings import random_generator
+from src.threads import map_threads
 
 
 class PerturbationExplainer(Explainer):
@@ -33,11 +34,14 @@ class PerturbationExplainer(Explainer):
 
     def compute_maps(self, inputs: np.ndarray, class_index: np.ndarray, logits: np.ndarray) -> np.ndarray:
         scores = self.explained.score_logits(logits, class_index)
-        maps = [
-            self.explain_one(picture, removed_picture(picture, self.removal, self.explained.black), int(label), score)
-            for picture, label, score in zip(inputs, class_index, scores)
-        ]
-        return np.stack(maps).astype(np.float32)
+
+        def explain(place: int) -> np.ndarray:
+            picture = inputs[place]
+            removed = removed_picture(picture, self.removal, self.explained.black)
+            return self.explain_one(picture, removed, int(class_index[place]), scores[place])
+
+        # Several at once: while one has its pictures made, the network answers another's.
+        return np.stack(list(map_threads(explain, range(len(inputs)), AT_ONCE))).astype(np.float32)
 
     def explain_one(self, picture: np.ndarray, removed: np.ndarray, class_index: int, score: float) -> np.ndarray:
         """The map (H, W) of one picture (H, W, 3) whose target has the value ``score``."""
