@@ -98,7 +98,7 @@ class Passes:
     @property
     def cost(self) -> float:
         """Roughly as many forward passes: one with gradient takes as long as four on a CPU with an engine."""
-        return self.forward + 4 * self.backward + self.partial / 20
+        return self.forward + 4 * self.backward + self.partial / 80
 
     def __mul__(self, factor: int) -> "Passes":
         return Passes(self.forward * factor, self.backward * factor, self.partial * factor, self.at_most)

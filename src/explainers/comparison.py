@@ -24,7 +24,7 @@ from src.threads import map_threads
 _CHEAP = 200
 _RANDOM_MAPS = 50
 # So few that further pictures cost little: a map by gradient, Ablation-CAM's 1,280 partial runs.
-_FEW = 80
+_FEW = 40
 _CELLS = (7, 7)  # of the random control where no method has a layer's grid
 
 
