@@ -53,12 +53,12 @@ def test_blob_is_centred_and_a_quarter_wide():
 
 
 def test_random_map_is_uniform_and_a_function_of_its_seed():
-    drawn = random_map(cells=100, seed=3)
+    drawn = random_map(cells=(100, 100), seed=3)
     assert drawn.shape == (100, 100) and drawn.dtype == np.float32
     shares, _ = np.histogram(drawn, bins=4, range=(0, 1))
     np.testing.assert_allclose(shares / 10_000, 0.25, atol=0.02)  # a standard error is 0.0043
-    np.testing.assert_array_equal(drawn, random_map(cells=100, seed=3))
-    assert (drawn != random_map(cells=100, seed=4)).mean() > 0.99
+    np.testing.assert_array_equal(drawn, random_map(cells=(100, 100), seed=3))
+    assert (drawn != random_map(cells=(100, 100), seed=4)).mean() > 0.99
     assert random_map().shape == (7, 7)
 
 
