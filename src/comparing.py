@@ -1,8 +1,9 @@
 """What ``python -m src.gradcam`` does with one model and all methods: pictures under each of them, their measures."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from src.explainers.video import is_video_name
 from src.explaining import CLIP, Task, describe, explain_paths, find_masks, list_test_part, prepare
 from src.explanation_drawing import draw_method_sheet
 from src.files import atomic_folder, write_csv, write_json
-from src.imaging import ImageError, read_image
+from src.imaging import ImageError, read_image, read_in_batches
 from src.inference.engine import create_engine, has_gpu
 from src.plotting import plot_comparison_table
 from src.progress import say
@@ -120,8 +121,8 @@ def compare_methods(task: Task) -> tuple[dict, list]:
     further = _read_further(task, paths)
     paths, labels = [paths[i] for i in readable], np.asarray(labels)[readable]
     settings = ComparisonSettings(value_range=_value_range(task), seed=task.arguments.seed)
-    builders = {
-        method: (entry.title, lambda model, method=method: task.explainer(method, model))
+    builders = {  # cached: what is said of the methods and what is measured are the same explainers
+        method: (entry.title, functools.cache(functools.partial(task.explainer, method)))
         for method, entry in EXPLAINERS.items()
     }
     _say_passes(task, builders, len(paths), settings)
@@ -156,15 +157,14 @@ def _draw_compared(task: Task, paths: list[str], labels: np.ndarray, comparison:
 
 
 def _read(task: Task, paths: list[str]) -> tuple[list[int], np.ndarray, list[ImageError]]:
-    inputs, failures = {}, []
-    for index, path in enumerate(paths):
-        try:
-            inputs[index] = task.bundle.read(path)
-        except ImageError as error:
-            failures.append(error)
-    if not inputs:
+    readable, parts, failures = [], [], []
+    for places, inputs, failed in read_in_batches(paths, task.bundle.read, task.arguments.batch_size):
+        readable += places
+        parts += [inputs] if places else []
+        failures += failed
+    if not parts:
         raise UserError(f"none of the {len(paths)} pictures could be read; the first: {failures[0]}")
-    return list(inputs), np.stack(list(inputs.values())), failures
+    return readable, np.concatenate(parts), failures
 
 
 def _read_further(task: Task, compared: list[str]) -> tuple[np.ndarray, list[np.ndarray]] | None:
@@ -188,19 +188,16 @@ def _value_range(task: Task) -> tuple[float, float]:
 
 
 def _randomise(task: Task) -> ExplainedModel:
-    """The model with all its layers drawn anew, computed by an engine of its own as the model is by its."""
+    """The model with all its layers drawn anew; its answers come from an engine of its own, as the model's do."""
     explained = task.explained_model
+
+    def make_engine(inputs, outputs: dict):
+        # For activations of four pictures it takes longer to make than it saves.
+        by_keras = task.arguments.engine == "keras" or has_gpu() or "probabilities" not in outputs
+        return None if by_keras else create_engine(inputs, outputs, task.arguments.engine)
+
     copy = randomised_copy(explained.model, seed=task.arguments.seed)
-    by_keras = task.arguments.engine == "keras" or has_gpu()
-    engine = None if by_keras else lambda inputs, outputs: create_engine(inputs, outputs, task.arguments.engine)
-    return ExplainedModel(copy, target=explained.target, engine=_only_answers(engine), black=explained.black)
-
-
-def _only_answers(engine: Callable | None) -> Callable | None:
-    """The engine for answers alone: for activations of four pictures it takes longer to make than it saves."""
-    if engine is None:
-        return None
-    return lambda inputs, outputs: engine(inputs, outputs) if "probabilities" in outputs else None
+    return ExplainedModel(copy, target=explained.target, engine=make_engine, black=explained.black)
 
 
 def _say_passes(task: Task, builders: Mapping[str, tuple], count: int, settings: ComparisonSettings) -> None:

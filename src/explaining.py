@@ -33,8 +33,6 @@ from src.progress import say
 ENGINE_FROM = 500
 # At this cost of a picture (see base.Passes) or less the runner-up is explained too.
 RUNNER_UP_COST = 12
-# A video is taken for so many pictures when the engine is chosen.
-VIDEO_PICTURES = 1000
 # Of maps of single pixels this share of the values lies beyond the scale.
 CLIP = 0.01
 FOCUS_FROM = 4  # pictures named by the user, from which on they show what classes look for
@@ -118,12 +116,10 @@ class Task:
                 )
         return FlipSmoothed(explainer) if self.arguments.flips else explainer
 
-    @property
-    def explains_runner_up(self) -> bool:
+    def explains_runner_up(self, explainer: Explainer) -> bool:
         """Whether the class that came next is drawn too: as it was asked for, else where that takes little."""
         if self.arguments.runner_up is not None:
             return self.arguments.runner_up
-        explainer = self.explainer(self.arguments.method)
         return self.versus is None and explainer.class_specific and explainer.passes.cost <= RUNNER_UP_COST
 
     def title(self, method: str) -> str:
@@ -272,7 +268,11 @@ def prepare(task: Task, method: str | None = None) -> Explainer:
     method = method or task.arguments.method
     explainer = task.explainer(method)
     layer = f" of the layer {explainer.target_layer}" if explainer.target_layer else ""
-    again = ", and again for the runner-up" if method == task.arguments.method and task.explains_runner_up else ""
+    again = (
+        ", and again for the runner-up"
+        if method == task.arguments.method and task.explains_runner_up(explainer)
+        else ""
+    )
     say(f"{task.title(method)}{layer}: runs of the network for a picture: {explainer.passes}{again}")
     return explainer
 
@@ -292,7 +292,7 @@ def explain_paths(task: Task, explainer: Explainer, paths: Sequence[str], labels
 def open_gallery(task: Task, explainer: Explainer, explained: ExplainedPictures, *, runner_up: bool = False) -> Gallery:
     """A gallery of these pictures, with the class that came next where that is wanted and cheap."""
     arguments, second = task.arguments, None
-    if runner_up and task.explains_runner_up:
+    if runner_up and task.explains_runner_up(explainer):
         second = explain_runner_up(explainer, task.bundle.read, explained, arguments.batch_size)
     entry = EXPLAINERS[arguments.method]
     return Gallery(

@@ -48,6 +48,15 @@ class _Surrogate(PerturbationExplainer):
             raise UserError(f"samples and segments must be at least 2. Received: {samples}, {segments}")
         self.samples, self.segments, self.seed = samples, segments, seed
 
+    def explain_one(self, picture: np.ndarray, removed: np.ndarray, class_index: int, score: float) -> np.ndarray:
+        segments = segment_picture(picture, segments=self.segments)
+        values = self.fit(lambda pictures: self.explained.score(pictures, class_index), picture, segments, removed)
+        return values_to_map(values, segments)
+
+    def fit(self, score: Score, picture: np.ndarray, segments: np.ndarray, removed: np.ndarray) -> np.ndarray:
+        """One value for each segment, (K,)."""
+        raise NotImplementedError
+
 
 class LIME(_Surrogate):
     """Ribeiro et al. 2016 (LIME): the coefficients of a linear model of the score near the picture; see
@@ -72,19 +81,9 @@ class LIME(_Surrogate):
     def passes(self) -> Passes:
         return Passes(forward=1 + self.samples, at_most=True)  # equal coalitions are asked once
 
-    def explain_one(self, picture: np.ndarray, removed: np.ndarray, class_index: int, score: float) -> np.ndarray:
-        segments = segment_picture(picture, segments=self.segments)
-        values = lime_values(
-            lambda pictures: self.explained.score(pictures, class_index),
-            picture,
-            segments,
-            removed,
-            samples=self.samples,
-            kernel_width=self.kernel_width,
-            ridge=self.ridge,
-            seed=self.seed,
-        )
-        return values_to_map(values, segments)
+    def fit(self, score: Score, picture: np.ndarray, segments: np.ndarray, removed: np.ndarray) -> np.ndarray:
+        settings = {"samples": self.samples, "kernel_width": self.kernel_width, "ridge": self.ridge, "seed": self.seed}
+        return lime_values(score, picture, segments, removed, **settings)
 
 
 class KernelSHAP(_Surrogate):
@@ -98,17 +97,8 @@ class KernelSHAP(_Surrogate):
     def passes(self) -> Passes:
         return Passes(forward=3 + self.samples, at_most=True)  # with the empty and the full coalition
 
-    def explain_one(self, picture: np.ndarray, removed: np.ndarray, class_index: int, score: float) -> np.ndarray:
-        segments = segment_picture(picture, segments=self.segments)
-        values = kernel_shap_values(
-            lambda pictures: self.explained.score(pictures, class_index),
-            picture,
-            segments,
-            removed,
-            samples=self.samples,
-            seed=self.seed,
-        )
-        return values_to_map(values, segments)
+    def fit(self, score: Score, picture: np.ndarray, segments: np.ndarray, removed: np.ndarray) -> np.ndarray:
+        return kernel_shap_values(score, picture, segments, removed, samples=self.samples, seed=self.seed)
 
 
 def segment_picture(picture: np.ndarray, *, segments: int = 50) -> np.ndarray:
