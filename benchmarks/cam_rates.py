@@ -65,8 +65,8 @@ def measure_scorecam(model, layer: str | None, images: np.ndarray, engine) -> di
 
     explained = ExplainedModel(model, engine=engine)
     explainers = {
-        name: create_explainer("scorecam", explained, target_layer=layer, tolerance=tolerance)
-        for name, tolerance in (("early", 0.01), ("all", 0.0))
+        name: create_explainer("scorecam", explained, target_layer=layer, **options)
+        for name, options in (("early", {}), ("all", {"tolerance": 0.0}))
     }
     explained.answer(images[:1])  # makes and warms up the engine
     explainers["early"].layer.differentiate(images[:1], np.full(1, -1, np.int32))

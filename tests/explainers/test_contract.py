@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from src.errors import UserError
@@ -198,6 +199,33 @@ def test_every_method_explains_every_registered_network(name):
         # All classes, since weights at random may hold no positive evidence for one.
         maps = np.concatenate([explainer.explain(inputs, index).heatmaps for index in range(3)])
         assert np.isfinite(maps).all() and np.abs(maps).max() > 0, method
+    assert_unchanged(model, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["VGG16", "InceptionV3", "Xception", "NASNetMobile", "MobileNetV3Small", "ConvNeXtTiny", "ResNet50V2"]
+)
+def test_networks_of_keras_outside_the_registry(name):
+    """Whole, with the softmax of their own: Grad-CAM is that of a tape on the twin that ends in logits."""
+    keras.utils.set_random_seed(2)
+    build_network = getattr(keras.applications, name)
+    options = {"weights": None, "classes": 3, "input_shape": (96, 96, 3)}
+    model, twin = build_network(**options), build_network(**options, classifier_activation=None)
+    twin.set_weights(model.get_weights())
+    before, inputs = snapshot(model), random_inputs(2, side=96)
+    explainer = create_explainer("gradcam", ExplainedModel(model))
+    place = [layer.name for layer in model.layers].index(explainer.target_layer)
+    both = keras.Model(twin.inputs, [twin.layers[place].output, twin.outputs[0]])
+    for index in range(3):
+        with tf.GradientTape() as tape:
+            activations, logits = both(inputs, training=False)
+            score = logits[:, index]
+        weights = tf.reduce_mean(tape.gradient(score, activations), axis=(1, 2), keepdims=True)
+        expected = tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1)).numpy()
+        found = explainer.explain(inputs, index).heatmaps
+        scale = np.abs(weights.numpy()).max() * np.abs(activations.numpy()).max()
+        np.testing.assert_allclose(found, expected, atol=1e-4 * scale)
     assert_unchanged(model, before)
 
 
