@@ -58,7 +58,7 @@ test-quick: $(READY)
 test-slow: $(READY)
 	$(RUN) -m pytest -q -m slow
 
-# Other public implementations, in an environment of their own: 1.7 GB more, most of it PyTorch.
+# Other public implementations, in an environment of their own: 1.7 GB more, most of it PyTorch (its build for GPUs: 5.6 GB).
 test-parity: .venv-parity/.ready
 	.venv-parity/bin/python -m pytest -q -s -m parity
 

@@ -6,6 +6,7 @@ and a key of the saved JSON. Unknown keys are refused, so that a misspelt settin
 
 import argparse
 import dataclasses
+import logging
 import math
 import os
 import sys
@@ -143,3 +144,5 @@ def quiet_tensorflow() -> None:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+    # Its Python part warns of functions traced anew, which 17 methods of explanation do by their nature.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -1,6 +1,7 @@
 """Our maps against pytorch-grad-cam and captum, by the same weights in PyTorch. requirements-parity.txt names the
 packages; run by `make test-parity`."""
 
+import sys
 from collections import OrderedDict
 
 import keras
@@ -19,6 +20,8 @@ from tests.explainers.parity import (
 )
 
 pytestmark = pytest.mark.parity
+# The compiler in PyTorch's build for GPUs holds an LLVM of its own; beside TensorFlow's, the process aborts.
+sys.modules.setdefault("triton", None)
 torch = pytest.importorskip("torch", reason=NOT_INSTALLED)
 nn = torch.nn
 
