@@ -265,17 +265,21 @@ def format_comparison(record: dict) -> str:
     """The table as text for people."""
     measures = list(record["higher_is_better"])
     arrows = {True: "+", False: "-", None: " "}
+    rows = record["methods"].values()
+    judged = any(row.get("beats_controls") for row in rows)
+    meaning = "* beats the controls" if judged else "too few pictures to say what beats the controls"
+    first = max(len(row["title"]) for row in rows)
     lines = [
-        f"{record['model']}: {record['n']} test pictures; + more is better, - less is better, * beats both controls",
+        f"{record['model']}: {record['n']} test pictures; + more is better, - less is better, {meaning}",
         "",
-        f"{'':22}" + "".join(f"{arrows[record['higher_is_better'][name]] + name[:15]:>17}" for name in measures),
+        f"{'':{first}}" + "".join(f"  {arrows[record['higher_is_better'][name]]}{name} " for name in measures),
     ]
-    for row in record["methods"].values():
+    for row in rows:
         cells = []
         for name in measures:
             star = "*" if row.get("beats_controls", {}).get(name) else " "
-            cells.append(f"{'' if row[name] is None else format(row[name], '.3f') + star:>17}")
-        lines.append(f"{row['title'][:22]:22}" + "".join(cells))
+            cells.append(f"{'' if row[name] is None else format(row[name], '.3f') + star:>{len(name) + 4}}")
+        lines.append(f"{row['title']:{first}}" + "".join(cells))
     return "\n".join([*lines, "", f"To look at: {record['output']}/table.png, sheet.png"])
 
 

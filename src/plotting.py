@@ -275,16 +275,20 @@ class _Table:
             self.axes.add_patch(Rectangle((x + 18 * number, y - 7), 18, 14, facecolor=_shade(share)))
         self._write(x + 116, y, "best to worst of the column, best in bold", 8.5, 400, **style)
         self._write(x + 400, y, "↑ more is better   ↓ less is better", 8.5, 300, **style)
+        methods = [row for row in self.rows if not row.is_control]
+        judged = sum(score is not None and score.beats_controls is not None for row in methods for score in row.scores)
+        if not judged:
+            if len(methods) < len(self.rows):
+                unknown = "too few values to say which of them beat the controls, which know nothing"
+                self._write(x + 116, y + 24, unknown, 8.5, 520, **style)
+            return
         struck = self._write(x, y + 24, "0.00", 9.5, 100, ha="left", color="#8A8A8A")
         end = x + struck.get_window_extent(self.renderer).width + 3
         self.axes.plot([x - 3, end], [y + 24] * 2, color="#8A8A8A", linewidth=1.1)
         beaten = "does not beat all controls, which know nothing; ranked after all others"
         self._write(x + 116, y + 24, beaten, 8.5, 520, **style)
-        methods = [row for row in self.rows if not row.is_control]
-        judged = sum(score is not None and score.beats_controls is not None for row in methods for score in row.scores)
-        if judged:
-            chance = f"{judged} values compared with controls: with so many, some beat them by chance"
-            self._write(x + 116, y + 46, chance, 8.5, 520, **style)
+        chance = f"{judged} values compared with controls: with so many, some beat them by chance"
+        self._write(x + 116, y + 46, chance, 8.5, 520, **style)
 
     def _write(self, x: float, y: float, text: str, size: float, width: float, **style):
         style = {"ha": "center", "weight": "normal"} | style

@@ -159,7 +159,13 @@ def test_the_legend_counts_comparisons_with_controls(tmp_path, monkeypatch):
     assert "5 values compared with controls: with so many, some beat them by chance" in texts
     monkeypatch.undo()
     plain = [Compared("a", [Score(0.5)] * 3)]
-    assert not any("by chance" in text for text in _written(monkeypatch, tmp_path, plain, COLUMNS))
+    texts = _written(monkeypatch, tmp_path, plain, COLUMNS)
+    assert not any("by chance" in text or "controls" in text for text in texts)
+    monkeypatch.undo()
+    unknown = [*plain, Compared("b", [Score(0.5)] * 3, is_control=True)]  # of too few pictures nothing can be said
+    texts = _written(monkeypatch, tmp_path, unknown, COLUMNS)
+    assert any("too few values to say" in text for text in texts)
+    assert not any("does not beat" in text for text in texts)
 
 
 def test_a_large_table_has_room_for_all_its_cells(tmp_path):
