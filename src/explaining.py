@@ -20,7 +20,7 @@ from src.explainers.gallery import Gallery, choose_samples, free_name
 from src.explainers.registry import EXPLAINERS, create_explainer
 from src.explainers.stream import ExplainedPictures, explain_pictures, explain_runner_up
 from src.explainers.summary import save_heatmaps, save_strength, summarize_pictures, summarize_test_part
-from src.explainers.targets import class_contrast, class_logit, find_class
+from src.explainers.targets import class_contrast, class_logit, describe_class, find_class
 from src.explainers.video import explain_video, is_video_name, open_video
 from src.files import atomic_file
 from src.frozen_bundle import load_frozen_bundle
@@ -128,9 +128,8 @@ class Task:
 
     def describe_target(self) -> str:
         """What is explained, in words."""
-        names = self.bundle.class_names
-        about = f"the class {names[self.class_index]}" if self.class_index is not None else "the predicted class"
-        return about + (f" rather than {names[self.versus]}" if self.versus is not None else "")
+        asked = (self.class_index, self.versus)
+        return describe_class(*(None if index is None else self.bundle.class_names[index] for index in asked))
 
 
 def make_engine(inputs, outputs: dict, *, bundle: Bundle, name: str, arguments: Namespace, count: int):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from src.errors import UserError, command
 from src.model_choice import check_output
+from src.progress import say
 from src.settings import add_options, create_parser, option, positive_int, quiet_tensorflow, read_options, seed_int
 
 EXAMPLES = """  python -m src.transfer_model
@@ -56,6 +57,14 @@ def build_transfer_model(
     return model
 
 
+def _say_what_is_random(settings: TransferSettings) -> None:
+    if settings.weights == "none" and not settings.from_scratch:
+        say(
+            "The backbone's weights are random, so that what is frozen hands on random features: good for measuring "
+            "time. To train it whole from scratch, add --unfreeze all."
+        )
+
+
 def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
     """Train both phases, keep the best epoch of both by validation loss, save the bundle.
 
@@ -75,7 +84,6 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
     from src.explainers.graph import find_target_layer
     from src.networks.heads import logits_model
     from src.networks.registry import build_chosen_model
-    from src.progress import say
     from src.training.fit import balanced_class_weights
     from src.training.two_phase import train_two_phase
 
@@ -84,11 +92,7 @@ def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
         settings.backbone, len(class_names), settings.image_size, settings.weights, seed=settings.seed
     )
     first_trainable = backbone.block_start(base, settings.unfreeze or backbone.unfreeze_from)
-    if settings.weights == "none" and not settings.from_scratch:
-        say(
-            "The backbone's weights are random, so that what is frozen hands on random features: good for measuring "
-            "time. To train it whole from scratch, add --unfreeze all."
-        )
+    _say_what_is_random(settings)
     size = model.input_shape[1:3]
     train, val, _ = get_data_generators(
         settings.data,

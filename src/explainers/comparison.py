@@ -169,8 +169,7 @@ class MethodComparison:
         pairs = list(zip(heatmaps, self.masks))
         if self.further is not None and explainer.passes.cost <= _FEW:
             inputs, masks = self.further
-            for start in range(0, len(inputs), BATCH):
-                pairs += zip(explainer.explain(inputs[start : start + BATCH]).heatmaps, masks[start : start + BATCH])
+            pairs += zip(explainer.explain(inputs).heatmaps, masks)
         several = isinstance(explainer, RandomMap)
         found = [self._localise_one(heatmap, mask, several) for heatmap, mask in pairs]
         hits, energies = (np.array(values) for values in zip(*found))

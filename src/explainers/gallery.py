@@ -10,6 +10,7 @@ import numpy as np
 from src.drawing import GREEN, RED, draw_contact_sheet
 from src.explainers.base import Explanation
 from src.explainers.stream import ExplainedPictures
+from src.explainers.targets import name_contrast
 from src.explanation_drawing import color_bar, draw_class_focus, draw_explanation, explanation_pair
 from src.files import atomic_folder
 from src.heatmap_drawing import describe_maximum, scale_maximum, write_overlay
@@ -92,10 +93,8 @@ class Gallery:
         # The confidence first: it must survive when a long name is cut.
         lines.append(f"predicted ({explanation.probabilities[index, predicted]:.1%}): {self.class_names[predicted]}")
         if asked != predicted or self.versus:
-            rather = f" rather than {self.versus}" if self.versus else ""
-            lines.append(
-                f"explained ({explanation.probabilities[index, asked]:.1%}): {self.class_names[asked]}{rather}"
-            )
+            about = name_contrast(self.class_names[asked], self.versus)
+            lines.append(f"explained ({explanation.probabilities[index, asked]:.1%}): {about}")
         return lines
 
     def draw_samples(self, indices: Sequence[int]) -> None:

@@ -113,10 +113,6 @@ class Comparison:
         """As the table of methods takes them."""
         return _rows(self.results, self.measures, self.scores)
 
-    def mean_ranks(self) -> dict[str, float]:
-        """Of the methods; see :func:`src.ranking.rank_scores`."""
-        return self.ranks
-
 
 def conclude(
     results: Mapping[str, MethodResult], measures: Sequence[str], count: int, settings: ComparisonSettings

@@ -10,6 +10,7 @@ import numpy as np
 from src.explainers.controls import center_blob
 from src.explainers.localisation import describe_strength, energy_on_object, peak_on_object
 from src.explainers.stream import ExplainedPictures
+from src.explainers.targets import describe_class
 from src.files import atomic_file, write_csv
 from src.heatmap_drawing import enlarge_heatmap
 from src.imaging import ImageError, read_image, resize_image
@@ -188,8 +189,7 @@ def summarize_test_part(
 
 def format_test_part(record: dict) -> str:
     """The figures of one model as text for people; no claim beyond them."""
-    about = f"the class {record['explained_class']}" if record["explained_class"] else "the predicted class"
-    about += f" rather than {record['versus']}" if record.get("versus") else ""
+    about = describe_class(record["explained_class"], record.get("versus"))
     layer = f" of the layer {record['target_layer']}" if record["target_layer"] else ""
     lines = [
         f"{record['model']}: {record['title']}{layer} for {about}, {record['n_pictures']} test pictures "

@@ -36,6 +36,16 @@ def class_contrast(versus: int) -> Target:
     return contrast
 
 
+def describe_class(explained: str | None, versus: str | None) -> str:
+    """In words: the class asked about (None: the predicted one), and the one it is asked about rather than."""
+    return name_contrast("the predicted class" if explained is None else f"the class {explained}", versus)
+
+
+def name_contrast(explained: str, versus: str | None) -> str:
+    """``explained``, and the class it is asked about rather than, if any."""
+    return explained if versus is None else f"{explained} rather than {versus}"
+
+
 def find_class(name: str, class_names: Sequence[str]) -> int:
     """Index of a class by its name, whatever the case. Raises ``UserError`` that lists the nearest names."""
     folded = [known.casefold() for known in class_names]

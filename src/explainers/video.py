@@ -10,6 +10,7 @@ import numpy as np
 
 from src.errors import UserError
 from src.explainers.base import Explainer, Explanation
+from src.explainers.targets import name_contrast
 from src.files import atomic_file
 from src.heatmap_drawing import overlay_frame, scale_maximum
 from src.imaging import ImageError
@@ -154,6 +155,4 @@ def _describe(explained: Explanation, index: int, class_names: Sequence[str], ve
     text = f"{explained.probabilities[index, predicted]:.0%} {class_names[predicted]}"
     if asked == predicted and versus is None:
         return text
-    return f"{text}; shown: {class_names[asked]}" + (
-        f" rather than {class_names[versus]}" if versus is not None else ""
-    )
+    return f"{text}; shown: {name_contrast(class_names[asked], None if versus is None else class_names[versus])}"

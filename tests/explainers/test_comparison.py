@@ -57,7 +57,7 @@ def comparison():
 
 def test_the_truth_comes_first_and_beats_the_controls(comparison):
     assert list(comparison.results) == ["right", "wrong", "random", "random_pixels", "blob"]
-    ranks = comparison.mean_ranks()
+    ranks = comparison.ranks
     assert set(ranks) == {"right", "wrong"} and ranks["right"] < ranks["wrong"]
     for measure in ("pointing_game", "energy_in_mask", "insertion_auc", "deletion_auc", "road", "mu_fidelity"):
         assert comparison.beats_controls("right", measure) is True, measure
@@ -178,7 +178,7 @@ def test_zeros_are_written_without_a_minus():
 
 def test_values_that_are_not_defined_are_no_ranks():
     found = _conclude({"road": [np.nan] * 6}, {"road": np.zeros(6)}, {"road": np.ones(6)})
-    assert np.isnan(found.mean_ranks()["method"]) and list(found.results) == ["method", "random", "blob"]
+    assert np.isnan(found.ranks["method"]) and list(found.results) == ["method", "random", "blob"]
 
 
 # ----------------------------------------------------------------------------------------- how methods are measured
