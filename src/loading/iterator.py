@@ -16,8 +16,9 @@ from src.imaging import INTERPOLATIONS, PICTURE_SUFFIXES, READING_VERSION, Image
 from src.loading.buffers import BatchBuffers, keep_freed_memory
 from src.loading.folder import list_classes, list_pictures
 from src.loading.memory import PictureMemory
+from src.loading.sampling import SAMPLINGS, draw_order
+from src.loading.streams import NO_DRAWS, view_generator, view_states
 from src.progress import say
-from src.settings import random_generator
 from src.threads import map_threads
 
 # Pillow's further names, of kernels that OpenCV lacks: the nearest in kind stands for them.
@@ -43,6 +44,8 @@ class DirectoryIterator(KerasDirectoryIterator):
     - An unreadable picture raises :class:`~src.imaging.ImageError`; see :func:`surface_errors`.
     - Up to ``memory_gb`` of the pictures are kept in memory, decoded and at the target size: later epochs need not read
       them again, and do not see it when a file changes meanwhile. Each of Keras' worker processes keeps its own.
+    - ``sampling`` "balanced" draws from all classes alike (:func:`~src.loading.sampling.draw_order`); a picture that
+      comes more than once in a pass has another view each time.
     - Hidden files are passed over, all of ``imaging.PICTURE_SUFFIXES`` are taken.
 
     Batches are (N, *image_shape) of the generator's dtype (float32), in 0..255 unless the generator rescales, with
@@ -73,6 +76,7 @@ class DirectoryIterator(KerasDirectoryIterator):
         dtype=None,
         threads=None,
         memory_gb=0.0,
+        sampling="all",
     ):
         # Not super().__init__: it lists files by other rules and prints on stdout, which is kept for results.
         if interpolation not in _INTERPOLATION_NAMES:
@@ -81,6 +85,10 @@ class DirectoryIterator(KerasDirectoryIterator):
         if class_mode not in self.allowed_class_modes:
             known = ", ".join(map(str, sorted(self.allowed_class_modes, key=str)))
             raise ValueError(f"class_mode must be one of {known}. Received: {class_mode}")
+        if sampling not in SAMPLINGS:
+            raise ValueError(f"sampling must be one of {', '.join(SAMPLINGS)}. Received: {sampling}")
+        if sampling != "all" and not shuffle:
+            raise ValueError(f"sampling '{sampling}' draws at random: shuffle must be True. Received: {shuffle}")
         self.set_processing_attrs(
             image_data_generator,
             target_size,
@@ -93,7 +101,7 @@ class DirectoryIterator(KerasDirectoryIterator):
             interpolation,
             keep_aspect_ratio,
         )
-        self.directory, self.class_mode = directory, class_mode
+        self.directory, self.class_mode, self.sampling = directory, class_mode, sampling
         self.dtype = dtype or image_data_generator.dtype
         self.threads = threads or min(4, os.cpu_count() or 1)
         self._pool, self._pool_process = None, None  # see _helpers
@@ -159,9 +167,8 @@ class DirectoryIterator(KerasDirectoryIterator):
 
     def _set_index_array(self) -> None:
         self.index_array = np.arange(self.n)
-        if self.shuffle:
-            # One past the last picture as the third part of the key: no view draws from the same stream.
-            self.index_array = random_generator(self._seed, self.epoch, self.n).permutation(self.n)
+        if self.shuffle and self.n:
+            self.index_array = draw_order(self.classes, self.sampling, self._seed, self.epoch)
 
     def _batch_indices(self, batch: int) -> np.ndarray:
         if self.index_array is None:
@@ -198,15 +205,22 @@ class DirectoryIterator(KerasDirectoryIterator):
         return self.load_batch(np.asarray(index_array), self.epoch)
 
     def load_batch(self, indices: np.ndarray, epoch: int):
-        """The pictures ``indices`` as ``epoch`` shows them, with their labels; neither order nor epoch moves on."""
+        """The pictures ``indices`` as ``epoch`` shows them, with their labels; neither order nor epoch moves on.
+
+        ``index + n * k`` is the picture ``index`` as it comes for the k-th time again in the same pass.
+        """
         keep_freed_memory()  # TensorFlow may have just forbidden it; takes a microsecond
         images = self._buffers.empty((len(indices), *self.image_shape), self.dtype)
         places = iter(range(len(indices)))  # shared by the threads: each takes the next one
+        states = view_states(self._seed, epoch, indices, self.n) if self.image_data_generator.draws else None
 
         def load_some() -> None:
             room = np.empty(self.image_shape, np.float32)  # memory fresh from the system costs as much as the warp
+            draw = np.random.Generator(np.random.PCG64(0)) if states else NO_DRAWS
             for place in places:
-                self.load_view(indices[place], epoch, images[place], room)
+                if states:
+                    draw.bit_generator.state = states[place]
+                self.load_view(indices[place], epoch, images[place], room, draw)
 
         try:
             others = [self._helpers().submit(load_some) for _ in range(self.threads - 1)]
@@ -226,7 +240,8 @@ class DirectoryIterator(KerasDirectoryIterator):
     @property
     def augmented(self) -> bool:
         """Whether a picture looks different from epoch to epoch."""
-        if self.image_data_generator.preprocessing_function:  # what a function does cannot be told
+        generator = self.image_data_generator
+        if generator.preprocessing_function or generator.random_erasing:  # cannot be told; may be rare
             return True
         return len({repr(self.get_parameters(0, epoch)) for epoch in range(64)}) > 1
 
@@ -236,7 +251,7 @@ class DirectoryIterator(KerasDirectoryIterator):
         That is the files' bytes in their order, how they are read and resized, the transform's settings, and the seed
         where there is anything to draw.
         """
-        generator = dict(vars(self.image_data_generator))
+        generator = self.image_data_generator.describe()
         if generator.pop("preprocessing_function", None):  # what a function does cannot be told: never the same twice
             generator["preprocessing_function"] = secrets.token_hex()
         arrays = {key: value.tobytes() for key, value in generator.items() if isinstance(value, np.ndarray)}
@@ -261,25 +276,26 @@ class DirectoryIterator(KerasDirectoryIterator):
             self._pool, self._pool_process = ThreadPoolExecutor(max(1, self.threads - 1)), os.getpid()
         return self._pool
 
-    def get_parameters(self, index: int, epoch: int) -> dict:
-        """The transform parameters of picture ``index`` in ``epoch``: a function of these two and the seed."""
-        return self.image_data_generator.get_random_transform(
-            self.image_shape, random_generator(self._seed, epoch, int(index))
-        )
+    def get_parameters(self, index: int, epoch: int, draw: np.random.Generator | None = None) -> dict:
+        """The transform parameters of picture ``index`` in ``epoch``: a function of these two and the seed.
 
-    def load_view(
-        self, index: int, epoch: int, out: np.ndarray | None = None, room: np.ndarray | None = None
-    ) -> np.ndarray:
+        ``index`` as for :meth:`load_batch`; ``draw`` is the generator of this view, where it is at hand.
+        """
+        if draw is None:
+            draw = view_generator(self._seed, epoch, index, self.n)
+        return self.image_data_generator.get_random_transform(self.image_shape, draw)
+
+    def load_view(self, index: int, epoch: int, out=None, room=None, draw=None) -> np.ndarray:
         """Picture ``index`` as ``epoch`` shows it: transformed and standardized, (*image_shape).
 
-        ``out``, a place in a batch, is written to where it is given, and returned; ``room`` as for
-        :meth:`load_picture`.
+        ``index`` as for :meth:`load_batch`, ``draw`` for :meth:`get_parameters`, ``room`` for :meth:`load_picture`;
+        ``out``, a place in a batch, is written to where it is given, and returned.
         """
         out = np.empty(self.image_shape, self.dtype) if out is None else out
         generator, picture = self.image_data_generator, self.load_picture(index, room)
         in_place = out if out.dtype == np.float32 else None
         view = generator.standardize(
-            generator.apply_transform(picture, self.get_parameters(index, epoch), out=in_place)
+            generator.apply_transform(picture, self.get_parameters(index, epoch, draw), out=in_place)
         )
         if view is not out:
             out[...] = view
@@ -290,6 +306,7 @@ class DirectoryIterator(KerasDirectoryIterator):
 
         ``room``, an array like the result, is overwritten and returned where it is given.
         """
+        index = index % self.n
         picture = self._memory.recall(index)
         if picture is None:
             picture = self._read(self._filepaths[index])
@@ -317,7 +334,7 @@ class DirectoryIterator(KerasDirectoryIterator):
     def _labels(self, images: np.ndarray, indices: np.ndarray) -> np.ndarray:
         if self.class_mode == "input":
             return images.copy()
-        labels = self.classes[indices]
+        labels = self.classes[np.asarray(indices) % self.n]
         if self.class_mode == "categorical":
             return np.eye(self.num_classes, dtype=self.dtype)[labels]
         return labels.astype(self.dtype)

@@ -3,20 +3,14 @@
 import os
 from collections.abc import Sequence
 
+from src.loading.augmentation import AugmentationSettings
 from src.loading.folder import check_data_folder
 from src.loading.generator import ImageDataGenerator
 from src.loading.iterator import DirectoryIterator
 from src.settings import PARTS
 
-# What training pictures are put through; validation and test pictures never are.
-AUGMENTATION = {
-    "rotation_range": 20,
-    "width_shift_range": 0.1,
-    "height_shift_range": 0.1,
-    "zoom_range": 0.2,
-    "horizontal_flip": True,
-    "fill_mode": "nearest",
-}
+# What training pictures are put through by default; validation and test pictures never are.
+AUGMENTATION = AugmentationSettings().generator_arguments()
 
 
 def get_data_generators(
@@ -24,13 +18,14 @@ def get_data_generators(
     img_size: int | tuple[int, int] = 224,
     batch_size: int = 32,
     *,
-    augment: bool = True,
+    augment: bool | AugmentationSettings = True,
     seed: int = 42,
     class_mode: str | None = "categorical",
     interpolation: str = "bilinear",
     workers: int | None = None,
     memory_gb: float = 1.0,
     class_names: Sequence[str] | None = None,
+    sampling: str = "all",
 ) -> tuple[DirectoryIterator, DirectoryIterator, DirectoryIterator]:
     """The iterators ``(train, val, test)`` over ``data_dir``/{train,val,test}/<class>/.
 
@@ -38,8 +33,8 @@ def get_data_generators(
         data_dir: the folder that split_dataset.py made.
         img_size: height and width, or ``(height, width)``.
         batch_size: pictures in a batch.
-        augment: random views (:data:`AUGMENTATION`) of the training pictures. These are shuffled in any case; the
-            other parts are neither augmented nor shuffled.
+        augment: random views of the training pictures; True for the defaults (:data:`AUGMENTATION`), or settings. They
+            are shuffled in any case; the other parts are neither augmented nor shuffled.
         seed: order and views are functions of (seed, epoch, picture).
         class_mode: "categorical" (one-hot), "sparse", "binary", "input" or None.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; all but the first average blocks of pixels where
@@ -49,6 +44,8 @@ def get_data_generators(
             224 x 224 to the gigabyte; 0 for none. Changes the speed only, as long as no file changes during the run,
             which would not be noticed.
         class_names: the classes in the order of their indices; None for those of train, sorted.
+        sampling: "all" shows each training picture once in an epoch; "balanced" as many pictures in all, every class
+            equally often (:func:`~src.loading.sampling.draw_order`).
 
     Returns:
         Three iterators over batches of RGB float32 (N, height, width, 3), 0..255 (models carry their own
@@ -58,26 +55,14 @@ def get_data_generators(
         UserError: a folder or class is missing, empty, alone, or not the same in all parts.
     """
     class_names, _ = check_data_folder(data_dir, PARTS, class_names)
-    options = {
-        "seed": seed,
-        "class_mode": class_mode,
-        "interpolation": interpolation,
-        "threads": workers,
-        "memory_gb": memory_gb,
-    }
-    train, val, test = (
-        _iterate(
-            os.path.join(data_dir, part),
-            img_size,
-            augment=augment and part == "train",
-            shuffle=part == "train",
-            batch_size=batch_size,
-            classes=class_names,
-            **options,
-        )
-        for part in PARTS
+    options = {"batch_size": batch_size, "seed": seed, "class_mode": class_mode, "interpolation": interpolation}
+    options |= {"threads": workers, "memory_gb": memory_gb, "classes": class_names}
+    train, val, test = (os.path.join(data_dir, part) for part in PARTS)
+    return (
+        _iterate(train, img_size, augment, shuffle=True, sampling=sampling, **options),
+        _iterate(val, img_size, augment=False, shuffle=False, **options),
+        _iterate(test, img_size, augment=False, shuffle=False, **options),
     )
-    return train, val, test
 
 
 def get_data_generator(
@@ -86,7 +71,7 @@ def get_data_generator(
     img_size: int | tuple[int, int] = 224,
     batch_size: int = 32,
     *,
-    augment: bool = False,
+    augment: bool | AugmentationSettings = False,
     shuffle: bool | None = None,
     seed: int = 42,
     class_mode: str | None = "categorical",
@@ -115,9 +100,10 @@ def get_data_generator(
     )
 
 
-def _iterate(folder: str, img_size: int | tuple[int, int], augment: bool, **options) -> DirectoryIterator:
+def _iterate(
+    folder: str, img_size: int | tuple[int, int], augment: bool | AugmentationSettings, **options
+) -> DirectoryIterator:
     """The iterator over a part that has been checked; ``options`` are those of ``flow_from_directory``."""
     size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
-    return ImageDataGenerator(**(AUGMENTATION if augment else {})).flow_from_directory(
-        folder, target_size=size, **options
-    )
+    settings = augment if isinstance(augment, AugmentationSettings) else AugmentationSettings(augment=augment)
+    return ImageDataGenerator(**settings.generator_arguments()).flow_from_directory(folder, target_size=size, **options)

@@ -45,4 +45,10 @@ def _describe(parameters: dict) -> str:
         parts.append(f"× {1 / parameters['zx']:.2f}, {1 / parameters['zy']:.2f}")
     if parameters["flip_horizontal"]:
         parts.append("mirrored")
-    return " ".join(parts) or "as it is"
+    lines = [" ".join(parts)]
+    if crop := parameters.get("crop"):
+        lines.append(f"cut at {crop[0]:+d}, {crop[1]:+d}")
+    lines.append(", ".join(name.replace("_", " ") for name, _ in parameters.get("rand_augment", ())))
+    if erasing := parameters.get("erasing"):
+        lines.append(f"noise {erasing[2]} x {erasing[3]}")
+    return "\n".join(filter(None, lines)) or "as it is"

@@ -10,6 +10,7 @@ from src.networks.efficientnet_lite import EFFICIENTNET_LITE0
 from src.networks.heads import add_head
 from src.networks.weights import NoWeightsError, can_reach_weights_host, find_cached
 from src.progress import say
+from src.settings import height_and_width
 
 BACKBONES: dict[str, Backbone] = {entry.name: entry for entry in (EFFICIENTNET_LITE0, *APPLICATIONS)}
 
@@ -44,15 +45,16 @@ def choose_backbone(name: str, weights: str) -> tuple[str, str]:
 
 
 def build_chosen_model(
-    name: str, class_count: int, image_size: int | None, weights: str, *, seed: int
+    name: str, class_count: int, image_size: int | tuple[int, int] | None, weights: str, *, seed: int, **head
 ) -> tuple[Backbone, keras.Model, keras.Model, WeightsOrigin]:
     """Settle the backbone, saying which and why, and build the transfer network over it.
 
     Where ``auto`` took ResNet50 and its weights cannot be had after all, it goes on to EfficientNet-Lite0.
 
     Args:
-        image_size: height and width; None for those of the backbone's ImageNet weights.
+        image_size: one number for height and width, or both; None for those of the backbone's ImageNet weights.
         seed: of the head's weights.
+        head: ``dense_units`` and ``dropout`` of :func:`build_transfer_model`.
 
     Returns:
         The backbone's entry, and what :func:`build_transfer_model` returns.
@@ -60,8 +62,8 @@ def build_chosen_model(
 
     def build(backbone: Backbone):
         keras.utils.set_random_seed(seed)
-        side = image_size or backbone.image_size
-        return backbone, *build_transfer_model(backbone, class_count, (side, side), weights=weights)
+        size = height_and_width(image_size or backbone.image_size)
+        return backbone, *build_transfer_model(backbone, class_count, size, weights=weights, **head)
 
     chosen, why = choose_backbone(name, weights)
     say(why)
@@ -87,6 +89,7 @@ def build_transfer_model(
 
     Args:
         weights: "imagenet", a path, or "none".
+        dense_units: 0 leaves the dense layer out.
 
     Returns:
         (model, backbone model, origin of the weights). The two share their layers; ``model`` is flat, RGB 0..255
@@ -95,9 +98,12 @@ def build_transfer_model(
     try:
         base = backbone.build((*image_size, 3))
     except ValueError as error:
-        raise UserError(f"--image-size {image_size[0]} does not suit {backbone.name}: {error}") from error
+        raise UserError(
+            f"--image-size {'x'.join(map(str, image_size))} does not suit {backbone.name}: {error}"
+        ) from error
     origin = WeightsOrigin("none") if weights == "none" else backbone.load_weights(base, weights)
     x = layers.GlobalAveragePooling2D(name="pooling")(base.output)
-    x = layers.Dense(dense_units, activation="relu", name="dense")(x)
+    if dense_units:
+        x = layers.Dense(dense_units, activation="relu", name="dense")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(base.inputs, add_head(x, class_count), name="transfer"), base, origin

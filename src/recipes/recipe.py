@@ -1,0 +1,111 @@
+"""What a recipe is: an experiment as the options of this project's own commands, and what is known of its outcome."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from src.errors import UserError
+
+EXPERIMENTS_DIR = "experiments"
+# What the published experiments do to training pictures, and nothing else.
+FLIPS = {"rotation": 0, "shift": 0, "zoom": 0}
+CROPS_AND_FLIPS = FLIPS | {"crop_padding": 4, "crop_fill": "constant"}
+_QUICK_PICTURES = 40  # of each class
+
+
+@dataclass(frozen=True)
+class Task:
+    """Pictures and how they are split: recipes of one task are trained, chosen and tested on the same ones.
+
+    Attributes:
+        name: folder below the experiments.
+        source: a data set's name for ``split_dataset.py``.
+        split: further options of ``split_dataset.py``.
+    """
+
+    name: str
+    source: str
+    split: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One experiment.
+
+    Attributes:
+        name: as on the command line.
+        title: what it is, in a line.
+        origin: whose experiment it is, and what it published; of ours, what differs from the published one and why.
+        claim: the published score, as accuracy of the part that it names; None for ours.
+        task: its pictures.
+        command: "baseline_cnn" or "transfer_model".
+        options: of the command, by field name.
+        quick: options that ``--quick`` changes besides the number of epochs.
+        evaluation: options of ``src.evaluate``.
+        expected: lowest and highest test accuracy that is no surprise, from runs of ours; None before there was one.
+        minutes: for training, about, on ``machine``.
+    """
+
+    name: str
+    title: str
+    origin: str
+    task: Task
+    command: str
+    options: dict
+    claim: str | None = None
+    quick: dict = field(default_factory=dict)
+    evaluation: dict = field(default_factory=dict)
+    expected: tuple[float, float] | None = None
+    minutes: float | None = None
+    machine: str = "2 CPU cores (AVX2)"
+
+    def in_seconds(self) -> "Recipe":
+        """The recipe as ``--quick`` runs it: drawn pictures, three epochs, and what ``quick`` makes smaller."""
+        if self.command == "baseline_cnn":
+            epochs = {"epochs": 3}
+        else:
+            epochs = {"phase1_epochs": 3, "phase2_epochs": min(1, self.options.get("phase2_epochs", 1))}
+        task = Task(f"{self.task.name}-quick", "shapes", {"images_per_class": _QUICK_PICTURES})
+        return replace(self, task=task, options=self.options | epochs | self.quick, expected=None, minutes=None)
+
+    def folders(self, experiments: str | Path) -> dict[str, Path]:
+        """Where data, models, pictures and results go."""
+        root = Path(experiments, self.task.name)
+        return {name: root / name for name in ("data", "models", "gradcam", "results")}
+
+    def commands(self, experiments: str | Path, source: str | None = None) -> dict[str, list[str]]:
+        """The command lines, by stage: "split", "train", "evaluate"; the first word is the module.
+
+        Args:
+            source: folder or archive of the pictures; None for the data set's name.
+        """
+        folders = self.folders(experiments)
+        data, models = ["--data", str(folders["data"])], ["--models-dir", str(folders["models"])]
+        split = {"source": source or self.task.source, "output": str(folders["data"])} | self.task.split
+        evaluation = ["--model", self.name, "--output", str(folders["gradcam"]), *as_arguments(self.evaluation)]
+        return {
+            "split": ["split_dataset", *as_arguments(split)],
+            "train": [f"src.{self.command}", *data, *models, "--name", self.name, *as_arguments(self.options)],
+            "evaluate": ["src.evaluate", *data, *models, *evaluation],
+        }
+
+
+def as_arguments(options: dict) -> list[str]:
+    """Options by field name as the command line has them; None is left out."""
+    arguments = []
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            arguments.append(flag if value else f"--no-{flag[2:]}")
+        elif isinstance(value, (list, tuple)):
+            arguments += [flag, *map(str, value)]
+        elif value is not None:
+            arguments += [flag, str(value)]
+    return arguments
+
+
+def find_recipe(recipes: dict[str, Recipe], name: str) -> Recipe:
+    """The recipe of that name. Raises ``UserError`` where there is none."""
+    try:
+        return recipes[name]
+    except KeyError:
+        raise UserError(f"there is no recipe {name}; there are {', '.join(recipes)}") from None

@@ -1,0 +1,23 @@
+"""Ours on S1's pictures."""
+
+from src.recipes.recipe import Recipe
+from src.recipes.tasks import DOGS_VS_CATS
+
+RECIPE = Recipe(
+    name="s1-dogs-vs-cats-best",
+    title="the same photographs, epochs while they help",
+    origin=(
+        "Ours: EfficientNet-Lite0, both phases for as long as validation loss improves, what is frozen computed once."
+    ),
+    command="transfer_model",
+    options={
+        "backbone": "efficientnet_lite0",
+    },
+    quick={
+        "image_size": 96,
+    },
+    evaluation={
+        "flips": True,
+    },
+    task=DOGS_VS_CATS,
+)

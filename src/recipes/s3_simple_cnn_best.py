@@ -1,0 +1,34 @@
+"""Ours on CIFAR-10, in no more time than SimpleCNN takes."""
+
+from src.recipes.recipe import FLIPS, Recipe
+from src.recipes.tasks import CIFAR10
+
+RECIPE = Recipe(
+    name="s3-simple-cnn-best",
+    title="CIFAR-10 within the time of SimpleCNN",
+    origin=(
+        "Ours: a network after airbench (whitened first convolution), Muon, a falling rate, label smoothing, "
+        "random crops and flips, flips at test time."
+    ),
+    command="baseline_cnn",
+    options={
+        "network": "fast_cnn",
+        "image_size": 32,
+        "batch_size": 500,
+        "epochs": 7,
+        "optimizer": "muon",
+        "rate": 0.01,
+        "schedule": "linear",
+        "label_smoothing": 0.2,
+        **FLIPS,
+        "crop_padding": 2,
+    },
+    quick={
+        "batch_size": 32,
+        "width": 0.25,
+    },
+    evaluation={
+        "flips": True,
+    },
+    task=CIFAR10,
+)
