@@ -99,7 +99,7 @@ def compare_paired(ours: list[bool], other: list[bool]) -> tuple[float, float, f
 
 def reference_key(data: str, arguments, seed: int) -> str:
     """What a stored reference run belongs to: the split's content and all that was asked for."""
-    from src.bundle import data_facts
+    from src.bundle_facts import data_facts
     from src.loading.folder import check_data_folder
 
     fingerprint = data_facts(data, check_data_folder(data)[1])["fingerprint"]

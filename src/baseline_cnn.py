@@ -1,41 +1,67 @@
-"""Train the convolutional network from scratch: ``python -m src.baseline_cnn``."""
+"""Train a convolutional network from scratch: ``python -m src.baseline_cnn``."""
 
 import sys
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from src.errors import UserError, command
+from src.files import format_json
+from src.loading.augmentation import AugmentationSettings
 from src.model_choice import check_output
 from src.settings import (
+    NETWORKS,
     add_options,
     auto_or_count,
     create_parser,
+    height_and_width,
     option,
+    picture_size,
     positive_float,
     positive_int,
     quiet_tensorflow,
     read_options,
     seed_int,
+    share_below_one,
 )
+from src.training.options import TrainingSettings
 
 EXAMPLES = """  python -m src.baseline_cnn
-  python -m src.baseline_cnn --epochs auto --image-size 128"""
+  python -m src.baseline_cnn --epochs auto --image-size 128
+  python -m src.baseline_cnn --network resnet18 --image-size 64 --grayscale --name gray
+  python -m src.baseline_cnn --optimizer sgd --rate 0.1 --schedule cosine --warmup-epochs 1 --epochs 30 --mixup 0.2
+  python -m src.baseline_cnn --find-rate                     a picture of the loss against the learning rate"""
+
+CHECKPOINTS_DIR = ".unfinished"  # beside the bundles: the state of trainings that are not done
+_SAMPLE = 5000  # at most so many training pictures are judged as they are after each epoch, or fit a first layer
 
 
 @dataclass(frozen=True)
 class BaselineSettings:
-    """S1's settings for the network from scratch."""
+    """What is trained on what; S1's by default. How stands in ``TrainingSettings`` and ``AugmentationSettings``."""
 
     data: str = option("data", "folder with train, val and test")
     models_dir: str = option("models", "folder that the bundle is written into")
     name: str = option("baseline", "name of the bundle")
-    image_size: int = option(224, "height and width that pictures are resized to", type=positive_int)
+    network: str = option("baseline", "what is trained", choices=NETWORKS)
+    width: float = option(1.0, "all the network's numbers of filters times this", type=positive_float)
+    dropout: float | None = option(None, "share of features dropped (default: the network's own)", type=share_below_one)
+    grayscale: bool = option(False, "the network sees brightness only")
+    image_size: int | tuple[int, int] = option(
+        224, "pixels that pictures are resized to, N for squares or HEIGHTxWIDTH", type=picture_size
+    )
     batch_size: int = option(32, "pictures in a batch", type=positive_int)
     epochs: str | int = option(5, "epochs, or 'auto' to go on while validation loss improves", type=auto_or_count)
-    rate: float = option(1e-3, "learning rate (Adam)", type=positive_float)
-    patience: int = option(3, "epochs without improvement after which to stop", type=positive_int)
-    augment: bool = option(True, "rotate, shift, zoom and flip the training pictures")
+    rate: float = option(1e-3, "learning rate, or its peak", type=positive_float)
+    patience: int = option(3, "epochs without improvement of validation loss after which to stop", type=positive_int)
     seed: int = option(42, "seed of weights, order and augmentation", type=seed_int)
+
+    def verify(self, training: TrainingSettings) -> None:
+        """Raise ``UserError`` where these and the settings of every training contradict each other or train nothing."""
+        training.verify(self.epochs)
+        if self.epochs == 0:
+            raise UserError("--epochs 0 trains nothing; give it some")
 
 
 def build_baseline_model(class_count: int, image_size: tuple[int, int] = (224, 224)):
@@ -45,34 +71,113 @@ def build_baseline_model(class_count: int, image_size: tuple[int, int] = (224, 2
     return build(class_count, image_size)
 
 
-def train_baseline(settings: BaselineSettings) -> tuple[Path, dict]:
-    """Train, keep the best epoch by validation loss, save the bundle.
+def _load_pictures(settings: BaselineSettings, training: TrainingSettings, augmentation: AugmentationSettings):
+    """The iterators over training and validation pictures."""
+    from src.data_loader import get_data_generators
+
+    train, val, _ = get_data_generators(
+        settings.data,
+        settings.image_size,
+        settings.batch_size,
+        augment=augmentation,
+        seed=settings.seed,
+        sampling=training.sampling,
+    )
+    return train, val
+
+
+def _build(settings: BaselineSettings, train):
+    """The network, made for these training pictures."""
+    import keras
+
+    from src.loading.sample import PlainSample
+    from src.networks.scratch import SCRATCH_NETWORKS, build_scratch_model
+
+    keras.utils.set_random_seed(settings.seed)
+    size = height_and_width(settings.image_size)
+    options = {"width": settings.width, "dropout": settings.dropout, "grayscale": settings.grayscale}
+    model = build_scratch_model(settings.network, train.num_classes, size, **options)
+    if adapt := SCRATCH_NETWORKS[settings.network].adapt:
+        sample = PlainSample(train, _SAMPLE, seed=settings.seed)
+        adapt(model, (sample[index][0] for index in range(len(sample))))
+    return model
+
+
+def train_baseline(
+    settings: BaselineSettings,
+    training: TrainingSettings | None = None,
+    augmentation: AugmentationSettings | None = None,
+    listeners: Sequence[Callable[[dict], None]] = (),
+    tensorboard: str | None = None,
+) -> tuple[Path, dict]:
+    """Train, keep the best epoch on validation, save the bundle. An interrupted training of the same settings goes on.
+
+    Args:
+        listeners: are called with each epoch's figures, as ``TrainingHistory`` has them.
+        tensorboard: folder of its logs, which then also show the validation part's confusion and wrong answers.
 
     Returns:
         The bundle's folder and the metrics of the epoch that was kept.
     """
+    from src.bundle_facts import data_facts
     from src.loading.folder import check_data_folder
 
+    training, augmentation = training or TrainingSettings(), augmentation or AugmentationSettings()
+    settings.verify(training)
     class_names, counts = check_data_folder(settings.data)  # before TensorFlow takes its seconds
     check_output(settings.models_dir, settings.name)
-    quiet_tensorflow()
-    import keras
-
-    from src.bundle import data_facts, save_bundle
-    from src.data_loader import get_data_generators, surface_errors
-    from src.networks.baseline import BASELINE_TARGET_LAYER
-    from src.networks.heads import logits_model
-    from src.training.fit import TrainingHistory, balanced_class_weights, fit_phase
-
     facts = data_facts(settings.data, counts)
-    keras.utils.set_random_seed(settings.seed)
-    size = (settings.image_size, settings.image_size)
-    train, val, _ = get_data_generators(
-        settings.data, size, settings.batch_size, augment=settings.augment, seed=settings.seed
+    quiet_tensorflow()
+    from src.bundle import save_bundle
+    from src.networks.scratch import SCRATCH_NETWORKS
+    from src.tensorboard_log import TensorBoardLog
+    from src.training.checkpoint import Checkpoint, identify
+
+    start = time.perf_counter()
+    log = TensorBoardLog(tensorboard)
+    train, val = _load_pictures(settings, training, augmentation)
+    model = _build(settings, train)
+    chosen = asdict(settings) | asdict(training) | asdict(augmentation)
+    pictures = facts["fingerprint"] or train.fingerprint() + val.fingerprint()
+    checkpoint = Checkpoint(
+        Path(settings.models_dir, CHECKPOINTS_DIR, f"{settings.name}.npz"), identify(model, chosen, pictures)
     )
-    model = build_baseline_model(len(class_names), size)
+    history = _fit(model, train, val, settings, training, checkpoint, [*listeners, log])
+    folder = save_bundle(
+        settings.name,
+        settings.models_dir,
+        model,
+        class_names=class_names,
+        image_size=model.input_shape[1:3],
+        interpolation="bilinear",
+        target_layer=SCRATCH_NETWORKS[settings.network].target_layer,
+        info={
+            "network": settings.network,
+            "backbone": None,
+            "weights": {"origin": "none", "sha256": None},
+            "data": facts,
+            "settings": chosen,
+            "metrics": history.best_row,
+            "training_seconds": round(time.perf_counter() - start + history.seconds_before, 1),
+        },
+        history=history,
+        val=val,
+    )
+    checkpoint.remove()
+    log.add_pictures(folder, settings.data, settings.batch_size, history.best_row["epoch"])
+    return folder, history.best_row
+
+
+def _fit(model, train, val, settings: BaselineSettings, training: TrainingSettings, checkpoint, listeners):
+    """Train the network; returns the ``TrainingHistory``, the best epoch's weights in the network."""
+    from src.data_loader import surface_errors
+    from src.loading.sample import PlainSample
+    from src.networks.heads import logits_model
+    from src.training.fit import class_weights, fit_phase
+    from src.training.history import TrainingHistory
+
     logits = logits_model(model)
-    history = TrainingHistory(logits)
+    history = TrainingHistory(logits, listeners=listeners)
     with surface_errors(train, val):
         fit_phase(
             logits,
@@ -83,39 +188,63 @@ def train_baseline(settings: BaselineSettings) -> tuple[Path, dict]:
             epochs=settings.epochs,
             learning_rate=settings.rate,
             patience=settings.patience,
-            class_weight=balanced_class_weights(train.classes, len(class_names)),
+            options=training,
+            class_weight=class_weights(train.classes, train.num_classes, training.balance),
+            seed=settings.seed,
+            clean=PlainSample(train, min(_SAMPLE, val.samples), seed=settings.seed),
+            checkpoint=checkpoint,
         )
     history.restore_best()
-    folder = save_bundle(
-        settings.name,
-        settings.models_dir,
-        model,
-        class_names=class_names,
-        image_size=size,
-        interpolation="bilinear",
-        target_layer=BASELINE_TARGET_LAYER,
-        info={
-            "backbone": None,
-            "weights": {"origin": "none", "sha256": None},
-            "data": facts,
-            "settings": asdict(settings),
-            "metrics": history.best_row,
-        },
-        history=history,
-    )
-    return folder, history.best_row
+    return history
+
+
+def find_rate(settings: BaselineSettings, training: TrainingSettings, augmentation: AugmentationSettings, output: str):
+    """Draw the loss against the learning rate; returns the picture's path and the ``RateFinding``."""
+    from src.loading.folder import check_data_folder
+
+    training.verify(settings.epochs)
+    check_data_folder(settings.data)
+    check_output(settings.models_dir, settings.name)
+    quiet_tensorflow()
+    from src.data_loader import surface_errors
+    from src.networks.heads import logits_model
+    from src.plotting import plot_rate_finding
+    from src.training.fit import class_weights
+    from src.training.mixing import MixedBatches
+    from src.training.optimizers import create_optimizer
+    from src.training.rate_finder import find_learning_rate
+
+    train, _ = _load_pictures(settings, training, augmentation)
+    logits = logits_model(_build(settings, train))
+    weights = class_weights(train.classes, train.num_classes, training.balance)
+    batches = MixedBatches(train, training, seed=settings.seed, class_weight=weights)
+    plain = replace(training, schedule="constant", warmup_epochs=0.0, ema=0.0, plateau_patience=None)
+    with surface_errors(train):
+        finding = find_learning_rate(logits, batches, create_optimizer(plain, settings.rate, len(train), 1))
+    picture = Path(output) / settings.name / "learning_rate.png"
+    plot_rate_finding(finding.rates, finding.losses, finding.suggestion, picture)
+    return picture, finding
 
 
 @command
 def main(argv=None) -> None:
     parser = create_parser("Train a convolutional network from scratch.", EXAMPLES)
-    add_options(parser, BaselineSettings)
+    for kind in (kinds := (BaselineSettings, TrainingSettings, AugmentationSettings)):
+        add_options(parser, kind)
+    parser.add_argument(
+        "--find-rate", action="store_true", help="train nothing; draw the loss against the learning rate"
+    )
+    parser.add_argument("--output", default="gradcam", help="folder that --find-rate draws into")
+    parser.add_argument("--tensorboard", metavar="FOLDER", help="also write TensorBoard's logs into this folder")
     parser.add_argument("--json", action="store_true", help="print the kept epoch's metrics as one JSON line")
     arguments = parser.parse_args(argv)
-    settings = read_options(BaselineSettings, arguments)
-    if settings.epochs == 0:
-        raise UserError("--epochs 0 trains nothing; give it some")
-    folder, metrics = train_baseline(settings)
+    settings, training, augmentation = (read_options(kind, arguments) for kind in kinds)
+    if arguments.find_rate:
+        picture, finding = find_rate(settings, training, augmentation, arguments.output)
+        result = {"picture": str(picture), "suggestion": finding.suggestion}
+        print(format_json(result) if arguments.json else f"Steepest at {finding.suggestion:.2g}: see {picture}")
+        return
+    folder, metrics = train_baseline(settings, training, augmentation, tensorboard=arguments.tensorboard)
     from src.bundle import describe_training
 
     print(describe_training(folder, metrics, "python -m src.transfer_model", as_json=arguments.json))

@@ -2,7 +2,8 @@
 
     model.keras           a flat graph: RGB 0..255 in, a layer ``logits``, then ``probabilities``
     network.xml, .bin     the same for OpenVINO (``src/frozen_bundle.py``), where that serves
-    bundle.json           class names in order, image size, interpolation, target layer, origins, settings, digests
+    bundle.json           class names in order, image size, interpolation, target layer, temperature, origins, settings,
+                          digests
     history.csv           one line per epoch
     training_curves.png   the same to look at
 
@@ -31,18 +32,21 @@ from src.bundle_facts import (
     is_as_saved,
     read_facts,
 )
-from src.datasets.manifest import load_manifest
+from src.calibrate import calibrate
 from src.errors import UserError, shorten_error
+from src.evaluation.calibration import LEAST_PROBABILITY, softmax
 from src.files import atomic_folder, format_json, sha256_file, write_csv, write_json
-from src.frozen_bundle import save_frozen_form
+from src.frozen_bundle import load_saved_form, save_frozen_form
 from src.imaging import READING_VERSION
+from src.inference.engine import has_gpu
 from src.model_choice import BUNDLE_FILE, PLAIN_SUFFIXES, describe_missing, model_name
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
 from src.networks.preprocessing import MODES
 from src.plotting import plot_training_curves
 
 if TYPE_CHECKING:
-    from src.training.fit import TrainingHistory
+    from src.loading.iterator import DirectoryIterator
+    from src.training.history import TrainingHistory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +66,18 @@ class Bundle(Classifier):
 
 
 def to_probabilities(outputs: np.ndarray, model: keras.Model) -> np.ndarray:
-    """A classifier's outputs as probabilities (N, C): sigmoid units doubled, bare logits through softmax or sigmoid."""
+    """A classifier's outputs as probabilities (N, C): one sigmoid unit doubled, bare logits through
+    softmax or sigmoid; of several sigmoid units, which need not add up to 1, each has its share of their sum."""
     activation = _final_activation(model)
     if outputs.shape[1] == 1:
         positive = outputs if activation == "sigmoid" else 1.0 / (1.0 + np.exp(-outputs))
         return np.concatenate([1.0 - positive, positive], axis=1)
-    if activation in ("softmax", "sigmoid"):
+    if activation == "sigmoid":
+        outputs = np.maximum(outputs, LEAST_PROBABILITY)  # there may be nothing but zeros
+        return outputs / outputs.sum(axis=1, keepdims=True)
+    if activation == "softmax":
         return outputs
-    exponents = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    return exponents / exponents.sum(axis=1, keepdims=True)
+    return softmax(outputs)
 
 
 def _final_activation(model: keras.Model) -> str:
@@ -93,12 +100,15 @@ def save_bundle(
     target_layer: str,
     info: dict,
     history: "TrainingHistory | None" = None,
+    val: "DirectoryIterator | None" = None,
 ) -> Path:
     """Write ``models_dir/name`` whole, in the place of an older bundle of that name.
 
     Args:
         info: further facts for bundle.json (backbone, weights, data, settings, metrics).
         history: of the training; the epoch that was kept is marked in its curves.
+        val: the validation part, neither augmented nor shuffled, which the temperature is fitted on; None leaves it
+            at 1.
     """
     target = Path(models_dir) / name
     with atomic_folder(target) as folder:
@@ -112,6 +122,7 @@ def save_bundle(
             "interpolation": interpolation,
             "target_layer": target_layer,
             "reading": READING_VERSION,
+            **(calibrate(_answers_of(model, folder), val) if val is not None else {"temperature": 1.0}),
             **info,
             "versions": _versions(),
             "sha256": {file_name: sha256_file(folder / file_name) for file_name in files},
@@ -124,6 +135,13 @@ def save_bundle(
             boundary = phases.count(1) if 2 in phases and 1 in phases else None
             plot_training_curves(columns, folder / "training_curves.png", best_epoch=best, phase_boundary=boundary)
     return target
+
+
+def _answers_of(model: keras.Model, folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Inputs to probabilities, by the form for OpenVINO that was saved in ``folder`` where that is the quicker."""
+    if not has_gpu() and (engine := load_saved_form(folder)):
+        return lambda inputs: engine.run(inputs)["probabilities"]
+    return lambda inputs: to_probabilities(np.asarray(model.predict_on_batch(inputs), np.float32), model)
 
 
 def describe_training(folder: Path, row: dict, following: str, *, as_json: bool) -> str:
@@ -140,13 +158,6 @@ def describe_training(folder: Path, row: dict, following: str, *, as_json: bool)
         f"Saved {folder}: epoch {row['epoch']} (phase {row['phase']}) was best, validation accuracy "
         f"{row['val_accuracy']:.4f}.\nCurves: {folder / 'training_curves.png'}. Next: {following}"
     )
-
-
-def data_facts(data_dir: str | Path, counts: dict[str, dict[str, int]]) -> dict:
-    """What a bundle remembers of its data: the counts, and the split's content hash where there is a manifest."""
-    manifest = Path(data_dir) / "split.json"
-    fingerprint = load_manifest(data_dir).content_hash if manifest.is_file() else None
-    return {"fingerprint": fingerprint, "counts": counts}
 
 
 def _versions() -> dict[str, str]:

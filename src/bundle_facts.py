@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from src.datasets.manifest import load_manifest
 from src.errors import ModelError, UserError
+from src.evaluation.calibration import apply_temperature, average_logits
 from src.files import read_json, sha256_file
 from src.imaging import INTERPOLATIONS, READING_VERSION, load_image
 from src.model_choice import BUNDLE_FILE, model_name
@@ -31,6 +34,7 @@ class Classifier:
         interpolation: of the resizing, as in ``imaging.INTERPOLATIONS``.
         target_layer: the layer that class activation maps are taken from; "" to have it found.
         preprocessing: what :meth:`preprocess` does; "none" for our own, whose graph does it.
+        temperature: what the logits are divided by, so that confidences are honest; 1 where none was fitted.
         info: the content of bundle.json.
     """
 
@@ -40,6 +44,7 @@ class Classifier:
     interpolation: str
     target_layer: str = ""
     preprocessing: str = "none"
+    temperature: float = 1.0
     info: dict = field(default_factory=dict)
 
     def preprocess(self, images: np.ndarray) -> np.ndarray:
@@ -54,14 +59,28 @@ class Classifier:
         """Read pictures as float32 inputs (N, H, W, 3). Raises ``ImageError`` for the first that is unreadable."""
         return np.stack([self.read(path) for path in paths])
 
-    def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """Probabilities float32 (N, C) of one batch of inputs, in the order of ``class_names``.
+    def predict(self, inputs: np.ndarray, *, flips: bool = False) -> np.ndarray:
+        """Probabilities float32 (N, C) of one batch of inputs, in the order of ``class_names``, at the temperature.
+
+        Args:
+            inputs: as :meth:`prepare` returns them.
+            flips: to answer by the mean logits of each picture and of its mirror image.
 
         Raises ``ModelError`` where the model answers with what is no number.
         """
+        return self.soften(self.answer(inputs, flips=flips))
+
+    def soften(self, probabilities: np.ndarray) -> np.ndarray:
+        """What :meth:`answer` returned, at the temperature."""
+        return apply_temperature(probabilities, self.temperature)
+
+    def answer(self, inputs: np.ndarray, *, flips: bool = False) -> np.ndarray:
+        """As :meth:`predict`, before the temperature."""
         probabilities = self._compute(inputs)
         self.check_finite(probabilities)
-        return probabilities
+        if not flips:
+            return probabilities
+        return average_logits([probabilities, self.answer(inputs[:, :, ::-1])])
 
     def check_finite(self, outputs: np.ndarray) -> None:
         """Raises ``ModelError`` where an output is no number."""
@@ -71,6 +90,13 @@ class Classifier:
     def _compute(self, inputs: np.ndarray) -> np.ndarray:
         """Probabilities float32 (N, C), not yet checked."""
         raise NotImplementedError
+
+
+def data_facts(data_dir: str | Path, counts: dict[str, dict[str, int]]) -> dict:
+    """What a bundle remembers of its data: the counts, and the split's content hash where there is a manifest."""
+    manifest = Path(data_dir) / "split.json"
+    fingerprint = load_manifest(data_dir).content_hash if manifest.is_file() else None
+    return {"fingerprint": fingerprint, "counts": counts}
 
 
 def find_bundle(name: str | Path, models_dir: str | Path) -> Path | None:
@@ -99,19 +125,28 @@ def read_facts(folder: Path) -> dict:
             "image_size": tuple(int(side) for side in info["image_size"]),
             "interpolation": str(info["interpolation"]),
             "target_layer": str(info["target_layer"]),
+            "temperature": _read_temperature(info),
             "info": info,
         }
         if facts["interpolation"] not in INTERPOLATIONS or len(facts["image_size"]) != 2:
             raise ValueError("an interpolation or image size that there is not")
         if not isinstance(info["sha256"][MODEL_FILE], str):
             raise ValueError("a digest that is none")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{folder / BUNDLE_FILE} is not a bundle's description ({error}); train the model anew"
         ) from error
     if info.get("reading") != READING_VERSION:
         _say_other_reading(folder)
     return facts
+
+
+def _read_temperature(info: dict) -> float:
+    """1 for a bundle saved before there was one. Raises ``ValueError`` where it is no positive finite number."""
+    value = info.get("temperature", 1.0)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value > 0):
+        raise ValueError("a temperature that is no positive number")
+    return float(value)
 
 
 def check_network(folder: Path, image_size: Sequence[int | None], outputs: int, facts: dict) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.errors import command
-from src.settings import create_parser, positive_int, quiet_tensorflow
+from src.loading.augmentation import AugmentationSettings
+from src.settings import add_options, create_parser, positive_int, quiet_tensorflow, read_options
 
 if TYPE_CHECKING:
     from src.loading.iterator import surface_errors
@@ -17,6 +18,7 @@ __all__ = ["get_data_generator", "get_data_generators", "main", "surface_errors"
 EXAMPLES = """\
   python -m src.data_loader
   python -m src.data_loader --data data --image-size 160 --output gradcam
+  python -m src.data_loader --crop-padding 16 --rand-augment 2 --erasing 0.5
   python -m src.data_loader --json | python -m json.tool"""
 
 
@@ -51,7 +53,9 @@ def main(argv=None) -> int | None:
     parser.add_argument("--seed", type=int, default=42, help="order and views are functions of it")
     parser.add_argument("--output", default="gradcam", help="the picture goes to data/augmentation.png in this folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    add_options(parser, AugmentationSettings)
     arguments = parser.parse_args(argv)
+    augmentation = read_options(AugmentationSettings, arguments)
 
     from src.loading.folder import check_data_folder
 
@@ -64,7 +68,7 @@ def main(argv=None) -> int | None:
     from src.loading.preview import save_augmentation
 
     size, batch_size = arguments.image_size, arguments.batch_size
-    train = get_data_generator(arguments.data, "train", size, batch_size, augment=True, seed=arguments.seed)
+    train = get_data_generator(arguments.data, "train", size, batch_size, augment=augmentation, seed=arguments.seed)
     picture = Path(arguments.output) / "data" / "augmentation.png"
     save_augmentation(train, picture)
     if arguments.json:

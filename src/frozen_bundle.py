@@ -127,3 +127,13 @@ def save_frozen_form(model: "keras.Model", target_layer: str, folder: Path) -> t
         say(f"Saved without the form that predicts without TensorFlow ({shorten_error(error)}).")
         return ()
     return NETWORK_FILES
+
+
+def load_saved_form(folder: Path) -> "OpenVINOEngine | None":
+    """The engine of the form that :func:`save_frozen_form` has just written, or None where it wrote none."""
+    paths = [folder / name for name in NETWORK_FILES]
+    if not all(path.is_file() for path in paths):
+        return None
+    from src.inference.openvino_engine import OpenVINOEngine
+
+    return OpenVINOEngine.from_bytes(*(path.read_bytes() for path in paths))

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
 from src.files import format_json
-from src.model_choice import add_model_arguments, check_model_arguments, choose_model, describe_mismatch
+from src.model_choice import (
+    add_model_arguments,
+    check_model_arguments,
+    choose_model,
+    describe_mismatch,
+    plain_facts,
+)
 from src.progress import say
 from src.settings import COLORMAPS, ENGINES, EXPLAINERS, create_parser, positive_int, quiet_tensorflow, seed_int
 
@@ -151,9 +157,7 @@ def main(argv=None) -> int:
 
     records, failures = {}, {}
     for name in names:
-        bundle = load_bundle(
-            name, arguments.models_dir, class_names=arguments.classes, preprocessing=arguments.preprocessing
-        )
+        bundle = load_bundle(name, arguments.models_dir, **plain_facts(name, arguments))
         if class_names and sorted(class_names) != sorted(bundle.class_names):
             mismatch = describe_mismatch(bundle.name, bundle.class_names, arguments.data, class_names)
             raise UserError(f"{mismatch}; name another model (--model), or single pictures (--image)")

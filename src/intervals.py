@@ -109,6 +109,35 @@ def paired_share_interval(
     return Interval(found.mean - known, found.low - known, found.high - known, found.n)
 
 
+def share_difference_interval(
+    right: int, n: int, control_right: int, control_n: int, *, confidence: float = 0.95
+) -> Interval:
+    """The interval of the difference of two shares among different pictures: ``right`` of ``n`` less the control's.
+
+    Newcombe's (Statistics in Medicine 1998, 17:873, method 10), of the Wilson intervals of both shares.
+
+    Args:
+        right, n, control_right, control_n: counts; without any pictures on either side all is NaN.
+        confidence: 0..1, exclusive.
+
+    Returns:
+        The difference and its interval; its ``n`` counts both sides.
+    """
+    if not n or not control_n:
+        return Interval(math.nan, math.nan, math.nan, 0)
+    z = _quantile(confidence)
+    share, known = right / n, control_right / control_n
+    low, high = wilson_interval(right, n, z)
+    known_low, known_high = wilson_interval(control_right, control_n, z)
+    difference = share - known
+    return Interval(
+        difference,
+        difference - math.hypot(share - low, known_high - known),
+        difference + math.hypot(high - share, known - known_low),
+        n + control_n,
+    )
+
+
 def are_hits(values: Sequence[float]) -> bool:
     """Whether all values are 0 or 1, but for NaN."""
     values = np.asarray(values, np.float64)

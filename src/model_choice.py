@@ -12,6 +12,7 @@ from src.settings import PREPROCESSING_MODES
 
 BUNDLE_FILE = "bundle.json"
 PLAIN_SUFFIXES = (".keras", ".h5", ".hdf5")
+ENSEMBLE = "ensemble"  # what several models together are called in folders and results
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
@@ -57,18 +58,59 @@ def model_name(model: str | Path) -> str:
 
 
 def check_model_arguments(arguments: argparse.Namespace) -> None:
-    """For commands of several models. Raises ``UserError`` for two of one name, or plain facts without a model."""
+    """For commands that keep results of several models. Raises ``UserError`` for two of one name, whose results would
+    go to one folder, and as :func:`check_plain_facts` does."""
     names = [model_name(model) for model in arguments.model or ()]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise UserError(f"two of the models are called {twice.pop()}; give them one after the other")
-    if (arguments.classes or arguments.preprocessing) and not names:
+        raise UserError(
+            f"two of the models are called {twice.pop()}, and so would be their results; rename one, or link to it by "
+            "another name"
+        )
+    check_plain_facts(arguments)
+
+
+def check_plain_facts(arguments: argparse.Namespace) -> None:
+    """Raise ``UserError`` where the facts of a plain model file are given and ``arguments.model``, names, has none."""
+    if not (arguments.classes or arguments.preprocessing):
+        return
+    if not arguments.model:
         raise UserError("--classes and --preprocessing belong to a plain model file; name it with --model")
+    if not any(map(_is_plain, arguments.model)):
+        raise UserError("--classes and --preprocessing are for plain .keras and .h5 files; a bundle knows its own")
+
+
+def plain_facts(name: str, arguments: argparse.Namespace) -> dict:
+    """What ``load_bundle`` is told of this model: --classes and --preprocessing where it is a plain file."""
+    if not _is_plain(name):
+        return {}
+    return {"class_names": arguments.classes, "preprocessing": arguments.preprocessing}
+
+
+def _is_plain(name: str) -> bool:
+    return Path(name).suffix in PLAIN_SUFFIXES
+
+
+def check_members(names: Sequence[str]) -> None:
+    """Raise ``UserError`` where models of these names do not make an ensemble."""
+    if len(names) < 2:
+        there = f"here is only {names[0]}" if names else "here is none"
+        raise UserError(f"an ensemble takes at least two models of the same classes, and {there}; name or train more")
+    if ENSEMBLE in names:
+        raise UserError(
+            f"a model called {ENSEMBLE} cannot be part of one, whose results have that name; rename its folder"
+        )
 
 
 def list_bundles(models_dir: str | Path = "models") -> list[str]:
     """Names of the bundles in a folder, sorted; folders with a leading dot are being written."""
     names = (path.parent.name for path in Path(models_dir).glob(f"*/{BUNDLE_FILE}"))
     return sorted(name for name in names if not name.startswith("."))
+
+
+def list_fitting(models_dir: str | Path, class_names: Sequence[str]) -> list[str]:
+    """Names of the bundles that know exactly these classes, sorted."""
+    wanted = sorted(class_names)
+    return [name for name in list_bundles(models_dir) if wanted and _class_names(models_dir, name) == wanted]
 
 
 def choose_model(models_dir: str | Path = "models", class_names: Sequence[str] | None = None) -> str:
@@ -85,9 +127,17 @@ def choose_model(models_dir: str | Path = "models", class_names: Sequence[str] |
             f"there is no model in {models_dir}; train one with: python -m src.transfer_model "
             "(or take the one of 1,000 classes for single pictures: --model imagenet)"
         )
-    known = [name for name in names if class_names and _class_names(models_dir, name) == sorted(class_names)]
-    names = known or names
+    names = list_fitting(models_dir, class_names or ()) or names
     return "transfer" if "transfer" in names else names[-1]
+
+
+def choose_members(models_dir: str | Path = "models") -> tuple[list[str], str]:
+    """The bundles that are asked together when none is named, and :func:`choose_model`'s, whose classes they share.
+
+    Raises ``UserError`` where there is none.
+    """
+    chosen = choose_model(models_dir)
+    return list_fitting(models_dir, _class_names(models_dir, chosen)) or [chosen], chosen
 
 
 def describe_missing(name: str | Path, models_dir: str | Path) -> str:

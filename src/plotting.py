@@ -28,7 +28,8 @@ def plot_training_curves(
 
     Args:
         history: values for each epoch, as Keras names them ("loss", "val_loss", ...); without any partner all are
-            drawn.
+            drawn. What is measured on training pictures without dropout and augmentation ("clean_loss") is drawn
+            beside it: that line is the one to compare validation with.
         best_epoch: the epoch (counted from 1) whose weights were kept.
         phase_boundary: number of epochs of the first phase; a line separates it from the second.
     """
@@ -55,7 +56,14 @@ def _draw_curve(axes, history: dict[str, list[float]], name: str) -> None:
     marker = "o" if len(epochs) <= 40 else None
     partner = f"val_{name}" in history
     style = {"marker": marker, "markersize": 3.5, "linewidth": 1.6}
-    axes.plot(epochs, history[name], color=BLUE, label="training" if partner else name, **style)
+    clean = history.get(f"clean_{name}")
+    if clean:
+        axes.plot(
+            epochs, history[name], color=BLUE, alpha=0.45, label="training, as it goes", **style | {"linewidth": 1}
+        )
+        axes.plot(np.arange(1, len(clean) + 1), clean, color=BLUE, label="training pictures as they are", **style)
+    else:
+        axes.plot(epochs, history[name], color=BLUE, label="training" if partner else name, **style)
     if partner:
         validation = history[f"val_{name}"]
         axes.plot(np.arange(1, len(validation) + 1), validation, color=ORANGE, label="validation", **style)
@@ -66,6 +74,21 @@ def _draw_curve(axes, history: dict[str, list[float]], name: str) -> None:
     axes.set(title=name.replace("_", " "), xlabel="epoch", xlim=(0.5, len(epochs) + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
+
+
+def plot_rate_finding(rates: np.ndarray, losses: np.ndarray, suggestion: float, path: str | Path) -> None:
+    """The smoothed loss (n,) against the learning rate (n,), which grows from batch to batch; the suggestion marked."""
+    with open_figure(path, 720, 420) as figure:
+        axes = figure.add_subplot()
+        axes.plot(rates, losses, color=BLUE, linewidth=1.6)
+        axes.axvline(suggestion, color=GREEN, linewidth=5, alpha=0.25, label=f"falls fastest: {suggestion:.2g}")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        low, start = losses.min(), losses[: max(1, len(losses) // 5)].mean()
+        axes.set_ylim(low - 0.1 * (start - low + 0.1), start + 0.6 * (start - low + 0.1))  # where it rises, it explodes
+        axes.set(title="learning-rate range test", xlabel="learning rate of a batch", ylabel="loss, smoothed")
+        axes.legend(fontsize=8.5)
+        axes.grid(alpha=0.3)
 
 
 def plot_confusion_matrix(matrix: np.ndarray, class_names: Sequence[str], path: str | Path, *, title: str = "") -> None:

@@ -1,12 +1,22 @@
 """Pictures in, classes and confidences out: ``python -m src.predict PATH...``."""
 
 import csv
+import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
 from src.files import format_json
-from src.model_choice import add_model_arguments, choose_model
+from src.model_choice import (
+    add_model_arguments,
+    check_members,
+    check_plain_facts,
+    choose_members,
+    choose_model,
+    model_name,
+    plain_facts,
+)
 from src.progress import say, track
 from src.settings import ENGINES, create_parser, positive_int, quiet_tensorflow
 
@@ -15,7 +25,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """  python -m src.predict photo.jpg
   python -m src.predict holiday/ more/*.jpg --csv > classes.csv
-  python -m src.predict photo.jpg --model imagenet --top 5"""
+  python -m src.predict photo.jpg --model imagenet --top 5
+  python -m src.predict photo.jpg --model baseline transfer --ensemble --flips"""
 
 
 def load_classifier(name: str, arguments) -> "Classifier":
@@ -25,7 +36,7 @@ def load_classifier(name: str, arguments) -> "Classifier":
     """
     from src.frozen_bundle import load_frozen_bundle
 
-    plain = arguments.classes or arguments.preprocessing
+    plain = plain_facts(name, arguments)
     if arguments.engine == "openvino" or (arguments.engine == "auto" and not plain):
         frozen = load_frozen_bundle(name, arguments.models_dir, required=arguments.engine == "openvino")
         if frozen:
@@ -33,34 +44,33 @@ def load_classifier(name: str, arguments) -> "Classifier":
     quiet_tensorflow()
     from src.bundle import load_bundle
 
-    return load_bundle(name, arguments.models_dir, class_names=arguments.classes, preprocessing=arguments.preprocessing)
+    return load_bundle(name, arguments.models_dir, **plain)
 
 
 def predict_pictures(
-    bundle: "Classifier", paths: list[str], *, top: int = 3, batch_size: int = 32
+    members: Sequence["Classifier"], paths: list[str], *, top: int = 3, batch_size: int = 32, flips: bool = False
 ) -> tuple[list[dict], list[dict]]:
-    """Predict pictures in batches; unreadable ones are listed, not raised.
+    """Predict pictures in batches, by one classifier or by several together; unreadable ones are listed, not raised.
 
     Returns:
         ``predictions``: path, class, class_index, confidence (0..1) and ``top``, a list of class and confidence;
         ``failed``: path and reason.
     """
-    from src.imaging import read_in_batches
+    from src.ensemble import predict_in_batches
 
+    class_names = members[0].class_names
     predictions, failed = [], []
     with track(total=len(paths), what="Predicting") as progress:
-        for read, inputs, failures in read_in_batches(paths, bundle.read, batch_size):
+        for read, probabilities, failures in predict_in_batches(members, paths, batch_size, flips=flips):
             failed += [{"path": failure.path, "reason": failure.reason} for failure in failures]
-            if read:
-                probabilities = bundle.predict(inputs)
-                predictions += [_record(bundle, paths[index], row, top) for index, row in zip(read, probabilities)]
+            predictions += [_record(class_names, paths[index], row, top) for index, row in zip(read, probabilities)]
             progress.update(len(read) + len(failures))
     return predictions, failed
 
 
-def _record(bundle: "Classifier", path: str, probabilities, top: int) -> dict:
+def _record(class_names: Sequence[str], path: str, probabilities, top: int) -> dict:
     order = probabilities.argsort()[::-1][:top]
-    ranked = [{"class": bundle.class_names[i], "confidence": round(float(probabilities[i]), 6)} for i in order]
+    ranked = [{"class": class_names[i], "confidence": round(float(probabilities[i]), 6)} for i in order]
     return {"path": path, "class": ranked[0]["class"], "class_index": int(order[0]),
             "confidence": ranked[0]["confidence"], "top": ranked}  # fmt: skip
 
@@ -81,13 +91,21 @@ def _write(arguments, predictions: list[dict], failed: list[dict]) -> None:
         print(f"{row['path']}: {row['class']} {row['confidence']:.1%}" + (f"  (then {others})" if others else ""))
 
 
-@command
-def main(argv=None) -> int:
+def _parse(argv):
     parser = create_parser("Name what is in pictures.", EXAMPLES)
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="pictures, or folders of pictures")
-    add_model_arguments(parser)
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="pictures, or folders of pictures")
+    add_model_arguments(parser, several=True)
     parser.add_argument("--top", type=positive_int, default=3, help="how many classes to name for each picture")
     parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
+    parser.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="answer by several models together, the mean of their logits (default: all in --models-dir of one set of "
+        "classes)",
+    )
+    parser.add_argument(
+        "--flips", action="store_true", help="answer by the mean logits of each picture and of its mirror image"
+    )
     parser.add_argument(
         "--engine",
         choices=ENGINES,
@@ -99,14 +117,63 @@ def main(argv=None) -> int:
     form.add_argument("--json", action="store_true", help="print one JSON line")
     form.add_argument("--csv", action="store_true", help="print CSV")
     arguments = parser.parse_args(argv)
+    if not arguments.paths and arguments.model and not arguments.ensemble:  # --model NAME PATH...
+        arguments.model, arguments.paths = arguments.model[:1], arguments.model[1:]
+    if not arguments.paths:
+        parser.error("no pictures are named; write them before --model")
+    return arguments
+
+
+def _choose_names(arguments) -> list[str]:
+    """The models to ask, said where none is named.
+
+    Raises ``UserError`` where they are not one, or not several for an ensemble.
+    """
+    check_plain_facts(arguments)
+    if arguments.ensemble and arguments.model:
+        check_members(list(map(model_name, arguments.model)))
+        _check_distinct(arguments.model, arguments.models_dir)
+        return arguments.model
+    if arguments.ensemble:
+        names, chosen = choose_members(arguments.models_dir)
+        check_members(names)
+        say(f"Models: {' and '.join(names)}, which know the classes of {chosen} (choose others with --model)")
+        return names
+    if arguments.model and len(arguments.model) > 1:
+        raise UserError(
+            f"--model names {len(arguments.model)} models; give one, or add --ensemble to ask them together"
+        )
+    if arguments.model:
+        return arguments.model
+    name = choose_model(arguments.models_dir)
+    say(f"Model: {name} (choose another with --model)")
+    return [name]
+
+
+def _check_distinct(names: Sequence[str], models_dir: str) -> None:
+    """Raise ``UserError`` where two names stand for one model. Two of one name in different folders are two models."""
+    from src.bundle_facts import find_bundle
+
+    places = [os.path.realpath(find_bundle(name, models_dir) or name) for name in names]
+    for place, name in zip(places, names):
+        if places.count(place) > 1:
+            raise UserError(f"--model names {name} more than once; an ensemble takes each model once")
+
+
+@command
+def main(argv=None) -> int:
+    arguments = _parse(argv)
     from src.loading.folder import find_pictures
 
     paths = find_pictures(arguments.paths)
-    name = arguments.model or choose_model(arguments.models_dir)
-    if not arguments.model:
-        say(f"Model: {name} (choose another with --model)")
-    bundle = load_classifier(name, arguments)
-    predictions, failed = predict_pictures(bundle, paths, top=arguments.top, batch_size=arguments.batch_size)
+    names = _choose_names(arguments)
+    members = [load_classifier(name, arguments) for name in names]
+    if arguments.ensemble:
+        from src.ensemble import check_same_classes
+
+        check_same_classes(members)
+    options = {"top": arguments.top, "batch_size": arguments.batch_size, "flips": arguments.flips}
+    predictions, failed = predict_pictures(members, paths, **options)
     _write(arguments, predictions, failed)
     for failure in failed:
         say(f"not read: {failure['path']}: {failure['reason']}")

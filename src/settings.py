@@ -43,6 +43,8 @@ EXPLAINERS = (  # the methods of explainers/registry.py
 )
 # What inference/engine.py and networks/preprocessing.py can do, named here so that a parser need not load Keras.
 ENGINES = ("auto", "openvino", "keras")
+# of networks/scratch.py
+NETWORKS = ("baseline", "simple_cnn", "regularized_cnn", "resnet18", "resnet18_small", "fast_cnn")
 PREPROCESSING_MODES = ("none", "0-1", "tf", "caffe", "torch")
 
 
@@ -109,6 +111,11 @@ def _number(kind: type, fits: Callable[[float], bool], meaning: str, word: str |
     return convert
 
 
+def whole_up_to(most: int) -> Callable:
+    """A command-line type: whole numbers from 0 to ``most``."""
+    return _number(int, lambda value: 0 <= value <= most, f"a whole number from 0 to {most}")
+
+
 positive_int = _number(int, lambda value: value >= 1, "a whole number of at least 1")
 auto_or_count = _number(int, lambda value: value >= 0, "'auto' or a whole number of at least 0", word="auto")
 auto_or_positive = _number(int, lambda value: value >= 1, "'auto' or a whole number of at least 1", word="auto")
@@ -116,6 +123,42 @@ natural_int = _number(int, lambda value: value >= 0, "a whole number of at least
 seed_int = _number(int, lambda value: 0 <= value < 2**32, "a whole number from 0 to 4294967295")
 positive_float = _number(float, lambda value: 0 < value < math.inf, "a number greater than 0")
 natural_float = _number(float, lambda value: 0 <= value < math.inf, "a number of at least 0")
+share = _number(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+share_below_one = _number(float, lambda value: 0 <= value < 1, "a number from 0 to below 1")
+up_to_ten = _number(float, lambda value: 0 <= value <= 10, "a number from 0 to 10")
+
+
+def picture_size(text: str) -> int | tuple[int, int]:
+    """A command-line type: ``64`` for squares of 64 pixels, ``48x64`` for 48 high and 64 wide."""
+    sides = text.lower().split("x")
+    if len(sides) <= 2 and all(side.isdecimal() and int(side) for side in sides):
+        return int(text) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
+    raise argparse.ArgumentTypeError(f"expected pixels, as 64 or as HEIGHTxWIDTH. Received: {text}")
+
+
+def height_and_width(size: int | typing.Sequence[int]) -> tuple[int, int]:
+    """(height, width) of a size given as one number or as both."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
+
+
+def check_options(settings) -> None:
+    """Hold the fields of ``settings`` to the types and choices of their options, which only the command line checks.
+
+    Raises ``UserError`` with the field's name.
+    """
+    hints = typing.get_type_hints(type(settings))
+    for field in dataclasses.fields(settings):
+        keywords, value = field.metadata.get("argparse", {}), getattr(settings, field.name)
+        if value not in keywords.get("choices", [value]):
+            known = ", ".join(map(str, keywords["choices"]))
+            raise UserError(f"{field.name}: expected one of {known}. Received: {value}")
+        if value is None and types.NoneType in typing.get_args(hints[field.name]):
+            continue
+        try:
+            keywords.get("type", str)(str(value))
+        except argparse.ArgumentTypeError as error:
+            raise UserError(f"{field.name}: {error}") from error
 
 
 def random_generator(seed: int, *key: int) -> "np.random.Generator":
@@ -123,7 +166,10 @@ def random_generator(seed: int, *key: int) -> "np.random.Generator":
     import numpy as np  # here, because every parser needs this module, and --help no arrays
 
     # The length goes in as well, because NumPy takes [42] and [42, 0] for the same seed.
-    return np.random.default_rng([len(key), int(seed) & 0xFFFFFFFFFFFFFFFF, *map(int, key)])
+    words = [len(key), int(seed) & 0xFFFFFFFFFFFFFFFF, *map(int, key)]
+    if max(words) < 2**32:
+        words = np.array(words, np.uint32)  # the same seed; of a list NumPy converts every number by itself
+    return np.random.Generator(np.random.PCG64(words))  # what default_rng makes; all in half its time
 
 
 def quiet_tensorflow() -> None:

@@ -1,13 +1,28 @@
 """Transfer from ImageNet in two phases: ``python -m src.transfer_model``."""
 
 import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from src.errors import UserError, command
+from src.errors import command
+from src.loading.augmentation import AugmentationSettings
 from src.model_choice import check_output
 from src.progress import say
-from src.settings import add_options, create_parser, option, positive_int, quiet_tensorflow, read_options, seed_int
+from src.settings import (
+    add_options,
+    create_parser,
+    natural_int,
+    option,
+    picture_size,
+    positive_int,
+    quiet_tensorflow,
+    read_options,
+    seed_int,
+    share_below_one,
+)
+from src.training.options import TrainingSettings
 
 EXAMPLES = """  python -m src.transfer_model
   python -m src.transfer_model --backbone resnet50 --phase1-epochs 5 --phase2-epochs 5      S1's schedule
@@ -16,6 +31,7 @@ EXAMPLES = """  python -m src.transfer_model
   python -m src.transfer_model --backbone resnet50 --weights none --unfreeze all            from scratch"""
 
 
+_CLEAN_PICTURES = 250  # at most so many training pictures are judged without augmentation after each epoch
 FEATURES_DIR = ".features"  # beside the bundles: what frozen layers computed, for the next training on these pictures
 
 
@@ -28,8 +44,10 @@ class TransferSettings:
     name: str = option("transfer", "name of the bundle")
     backbone: str = option("auto", "auto, resnet50, efficientnet_lite0, mobilenet_v2, efficientnet_b0 or densenet121")
     weights: str = option("imagenet", "imagenet, none, or the path of a weights file")
-    image_size: int | None = option(
-        None, "height and width of the pictures (default: the backbone's)", type=positive_int
+    image_size: int | tuple[int, int] | None = option(
+        None,
+        "pixels that pictures are resized to, N for squares or HEIGHTxWIDTH (default: the backbone's)",
+        type=picture_size,
     )
     batch_size: int = option(32, "pictures in a batch", type=positive_int)
     unfreeze: str | None = option(
@@ -37,7 +55,8 @@ class TransferSettings:
         "first layer that phase 2 trains, or how many from the top, or all; rounds to a block (default: the "
         "backbone's)",
     )
-    augment: bool = option(True, "rotate, shift, zoom and flip the training pictures")
+    dense_units: int = option(256, "units of the layer between pooling and logits; 0: none", type=natural_int)
+    head_dropout: float = option(0.5, "share of features dropped before the logits", type=share_below_one)
     seed: int = option(42, "seed of weights, order and augmentation", type=seed_int)
 
     @property
@@ -65,75 +84,118 @@ def _say_what_is_random(settings: TransferSettings) -> None:
         )
 
 
-def train_transfer(settings: TransferSettings, schedule) -> tuple[Path, dict]:
-    """Train both phases, keep the best epoch of both by validation loss, save the bundle.
+def train_transfer(
+    settings: TransferSettings,
+    schedule,
+    training: TrainingSettings | None = None,
+    augmentation: AugmentationSettings | None = None,
+    listeners: Sequence[Callable[[dict], None]] = (),
+    tensorboard: str | None = None,
+    features_dir: str | Path | None = None,
+) -> tuple[Path, dict]:
+    """Train both phases, keep the best epoch of both on validation, save the bundle.
 
     Args:
         schedule: a ``TwoPhaseSettings``.
+        listeners: are called with each epoch's figures, as ``TrainingHistory`` has them.
+        tensorboard: folder of its logs, which then also show the validation part's confusion and wrong answers.
+        features_dir: where what frozen layers compute is kept; by itself ``FEATURES_DIR`` in ``models_dir``.
 
     Returns:
         The bundle's folder and the metrics of the epoch that was kept.
     """
+    from src.bundle_facts import data_facts
     from src.loading.folder import check_data_folder
 
+    training, augmentation = training or TrainingSettings(), augmentation or AugmentationSettings()
+    schedule.verify(training, from_scratch=settings.from_scratch)
     class_names, counts = check_data_folder(settings.data)  # before TensorFlow takes its seconds
     check_output(settings.models_dir, settings.name)
-    quiet_tensorflow()
-    from src.bundle import data_facts, save_bundle
-    from src.data_loader import get_data_generators, surface_errors
-    from src.explainers.graph import find_target_layer
-    from src.networks.heads import logits_model
-    from src.networks.registry import build_chosen_model
-    from src.training.fit import balanced_class_weights
-    from src.training.two_phase import train_two_phase
-
     facts = data_facts(settings.data, counts)
+    quiet_tensorflow()
+    from src.bundle import save_bundle
+    from src.explainers.graph import find_target_layer
+    from src.networks.registry import build_chosen_model
+    from src.tensorboard_log import TensorBoardLog
+
+    start = time.perf_counter()
+    log = TensorBoardLog(tensorboard)
+    head = {"dense_units": settings.dense_units, "dropout": settings.head_dropout}
     backbone, model, base, origin = build_chosen_model(
-        settings.backbone, len(class_names), settings.image_size, settings.weights, seed=settings.seed
+        settings.backbone, len(class_names), settings.image_size, settings.weights, seed=settings.seed, **head
     )
     first_trainable = backbone.block_start(base, settings.unfreeze or backbone.unfreeze_from)
     _say_what_is_random(settings)
-    size = model.input_shape[1:3]
-    train, val, _ = get_data_generators(
-        settings.data,
-        size,
-        settings.batch_size,
-        augment=settings.augment,
-        seed=settings.seed,
-        interpolation=backbone.interpolation,
-    )
-    with surface_errors(train, val):
-        history = train_two_phase(
-            logits_model(model),
-            base,
-            train,
-            val,
-            schedule,
-            first_trainable=first_trainable,
-            from_scratch=settings.from_scratch,
-            seed=settings.seed,
-            class_weight=balanced_class_weights(train.classes, len(class_names)),
-            features_dir=Path(settings.models_dir, FEATURES_DIR),
-        )
+    train, val = _load_pictures(settings, training, augmentation, model.input_shape[1:3], backbone.interpolation)
+    options = {
+        "first_trainable": first_trainable,
+        "listeners": [*listeners, log],
+        "features_dir": Path(features_dir or Path(settings.models_dir, FEATURES_DIR)),
+    }
+    history = _fit(model, base, train, val, settings, schedule, training, **options)
     folder = save_bundle(
         settings.name,
         settings.models_dir,
         model,
         class_names=class_names,
-        image_size=size,
+        image_size=model.input_shape[1:3],
         interpolation=backbone.interpolation,
         target_layer=backbone.target_layer or find_target_layer(model),
         info={
             "backbone": backbone.name,
             "weights": {"origin": origin.origin, "sha256": origin.sha256},
             "data": facts,
-            "settings": {**asdict(settings), **asdict(schedule), "unfrozen_from": base.layers[first_trainable].name},
+            "settings": asdict(settings) | asdict(schedule) | asdict(training) | asdict(augmentation),
+            "unfrozen_from": base.layers[first_trainable].name,
             "views": history.views,
             "metrics": history.best_row,
+            "training_seconds": round(time.perf_counter() - start, 1),
         },
         history=history,
+        val=val,
     )
+    log.add_pictures(folder, settings.data, settings.batch_size, history.best_row["epoch"])
     return folder, history.best_row
+
+
+def _load_pictures(settings: TransferSettings, training: TrainingSettings, augmentation, size, interpolation: str):
+    """The iterators over training and validation pictures."""
+    from src.data_loader import get_data_generators
+
+    train, val, _ = get_data_generators(
+        settings.data,
+        size,
+        settings.batch_size,
+        augment=augmentation,
+        seed=settings.seed,
+        sampling=training.sampling,
+        interpolation=interpolation,
+    )
+    return train, val
+
+
+def _fit(model, base, train, val, settings: TransferSettings, schedule, training: TrainingSettings, **options):
+    """Train both phases; returns the ``TrainingHistory``, the best epoch's weights in the network."""
+    from src.data_loader import surface_errors
+    from src.loading.sample import PlainSample
+    from src.networks.heads import logits_model
+    from src.training.fit import class_weights
+    from src.training.two_phase import train_two_phase
+
+    with surface_errors(train, val):
+        return train_two_phase(
+            logits_model(model),
+            base,
+            train,
+            val,
+            schedule,
+            from_scratch=settings.from_scratch,
+            seed=settings.seed,
+            options=training,
+            class_weight=class_weights(train.classes, train.num_classes, training.balance),
+            clean=PlainSample(train, min(_CLEAN_PICTURES, val.samples), seed=settings.seed),
+            **options,
+        )
 
 
 @command
@@ -141,14 +203,13 @@ def main(argv=None) -> None:
     from src.training.schedule import TwoPhaseSettings
 
     parser = create_parser("Train a classifier over a backbone pre-trained on ImageNet, in two phases.", EXAMPLES)
-    add_options(parser, TransferSettings)
-    add_options(parser, TwoPhaseSettings)
+    for kind in (kinds := (TransferSettings, TwoPhaseSettings, TrainingSettings, AugmentationSettings)):
+        add_options(parser, kind)
+    parser.add_argument("--tensorboard", metavar="FOLDER", help="also write TensorBoard's logs into this folder")
     parser.add_argument("--json", action="store_true", help="print the kept epoch's metrics as one JSON line")
     arguments = parser.parse_args(argv)
-    settings, schedule = read_options(TransferSettings, arguments), read_options(TwoPhaseSettings, arguments)
-    if not schedule.phases:
-        raise UserError("both phases have 0 epochs; give at least one of them some")
-    folder, metrics = train_transfer(settings, schedule)
+    settings, schedule, training, augmentation = (read_options(kind, arguments) for kind in kinds)
+    folder, metrics = train_transfer(settings, schedule, training, augmentation, tensorboard=arguments.tensorboard)
     from src.bundle import describe_training
 
     print(describe_training(folder, metrics, "python -m src.evaluate", as_json=arguments.json))

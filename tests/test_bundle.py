@@ -11,7 +11,7 @@ from src.errors import UserError
 from src.imaging import write_image
 from src.model_choice import check_output, choose_model, list_bundles
 from src.networks.baseline import build_baseline_model
-from src.training.fit import TrainingHistory
+from src.training.history import TrainingHistory
 
 NAMES = ["cat", "dog", "fox"]
 
@@ -127,6 +127,8 @@ def test_probabilities_of_every_kind_of_output():
     np.testing.assert_allclose(to_probabilities(np.float32([[0.0]]), _dense(1, None)), [[0.5, 0.5]])
     softmax = np.float32([[0.2, 0.8]])
     np.testing.assert_array_equal(to_probabilities(softmax, _dense(2, "softmax")), softmax)
+    units = to_probabilities(np.float32([[0.6, 0.9], [0.2, 0.1], [0, 0]]), _dense(2, "sigmoid"))
+    np.testing.assert_allclose(units, [[0.4, 0.6], [2 / 3, 1 / 3], [0.5, 0.5]], rtol=1e-6)
     logits = np.log(np.float32([[1, 3]])) + 100
     np.testing.assert_allclose(to_probabilities(logits, _dense(2, None)), [[0.25, 0.75]], rtol=1e-4)
 

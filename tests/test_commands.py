@@ -53,7 +53,10 @@ def test_the_scripts_in_order(workplace):
         assert read_image(folder / "gradcam" / name).std() > 0
     info = json.loads((folder / "models" / "transfer" / "bundle.json").read_text())
     assert info["data"]["fingerprint"] == figures["split"]["content_hash"]
-    assert info["settings"]["unfrozen_from"] == "block15_expand_conv"
+    assert info["unfrozen_from"] == "block15_expand_conv"
+    for name in ("baseline", "transfer"):
+        saved = json.loads((folder / "models" / name / "bundle.json").read_text())
+        assert saved["calibration"]["n"] == sum(figures["split"]["counts"]["val"].values()) and saved["temperature"] > 0
     assert info["weights"]["origin"].startswith("imagenet") and len(info["weights"]["sha256"]) == 64
     assert len((folder / "models" / "transfer" / "history.csv").read_text().splitlines()) <= 22
 

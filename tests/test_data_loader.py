@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,30 @@ def test_command_counts_and_draws(data, tmp_path, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["class_names"] == ["cat", "dog"] and result["counts"]["val"] == {"cat": 3, "dog": 3}
     assert (read_image(result["augmentation"]) != sheet).any()
+
+
+def test_command_draws_the_augmentation_that_is_asked_for(data, tmp_path, capsys, monkeypatch):
+    captions, options = [], ["--data", str(data), "--image-size", "48", "--output", str(tmp_path), "--no-flip"]
+
+    def keep(images, texts, *arguments, **keywords):
+        captions[:] = [text for text in texts if text.startswith("epoch")]
+
+    monkeypatch.setattr("src.loading.preview.draw_contact_sheet", keep)
+    still = ["--rotation", "0", "--shift", "0", "--zoom", "0"]
+    for words, pattern in (
+        (["--no-augment"], r"as it is"),
+        (still, r"as it is"),
+        ([*still, "--crop-padding", "9"], r"cut at [+-]\d, [+-]\d"),
+        ([*still, "--rand-augment", "2"], r"[a-z ]+, [a-z ]+"),
+        ([*still, "--erasing", "1"], r"noise \d+ x \d+"),
+        ([*still[2:], "--rotation", "40"], r"[+-]\d+°"),
+    ):
+        assert data_loader.main([*options, *words]) == 0
+        assert len(captions) == 24
+        for text in captions:
+            assert re.fullmatch(rf"epoch \d\n({pattern})", text), (words, text)
+    assert data_loader.main([*options, "--crop-padding", "48"]) == 2
+    assert "smaller side, 48 pixels" in capsys.readouterr().err
 
 
 def test_command_says_what_to_do(tmp_path, capsys):

@@ -9,6 +9,7 @@ from src.intervals import (
     mean_interval,
     paired_interval,
     paired_share_interval,
+    share_difference_interval,
     share_interval,
     wilson_interval,
 )
@@ -130,3 +131,25 @@ def test_hits_are_zero_or_one():
         paired_share_interval([1, 0.5], [1, 0])
     with pytest.raises(ValueError, match="Received: 2.0"):
         paired_share_interval([1, 0], [2, 0])
+
+
+@pytest.mark.parametrize(
+    "counts, expected",
+    [
+        ((56, 70, 48, 80), (0.0524, 0.3339)), ((9, 10, 3, 10), (0.1705, 0.8090)), ((6, 7, 2, 7), (0.0582, 0.8062)),
+        ((5, 56, 0, 29), (-0.0381, 0.1926)), ((10, 10, 0, 10), (0.6075, 1.0)),
+    ],
+)  # fmt: skip
+def test_the_difference_of_shares_of_different_pictures(counts, expected):
+    """Newcombe (1998, 17:873), table II, method 10."""
+    found = share_difference_interval(*counts)
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-4)
+    assert found.mean == pytest.approx(counts[0] / counts[1] - counts[2] / counts[3])
+    assert found.n == counts[1] + counts[3]
+    narrower = share_difference_interval(*counts, confidence=0.5)
+    assert found.low < narrower.low <= narrower.mean <= narrower.high <= found.high
+
+
+def test_a_difference_from_no_pictures_is_not_known():
+    found = share_difference_interval(3, 4, 0, 0)
+    assert math.isnan(found.mean) and math.isnan(found.low) and found.n == 0

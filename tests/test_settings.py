@@ -1,17 +1,22 @@
 import errno
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from src.errors import UserError, command
 from src.settings import (
     add_options,
     auto_or_count,
+    check_options,
     create_parser,
     load_settings,
     option,
     random_generator,
     read_options,
+    share,
+    share_below_one,
+    up_to_ten,
 )
 
 
@@ -53,6 +58,38 @@ def test_random_generator_is_a_function_of_its_key():
     assert (first == random_generator(42, 3, 7).integers(1 << 30, size=4)).all()
     for other in ((43, 3, 7), (42, 4, 7), (42, 3, 8)):
         assert (first != random_generator(*other).integers(1 << 30, size=4)).any()
+
+
+@pytest.mark.parametrize("key", [(0,), (42, 1, 2), (2**32 - 1, 3), (2**32, 3), (2**63 + 5, 1), (-1, 4), (5, 2**33 + 7)])
+def test_random_generator_is_numpys_own_of_the_key_and_its_length(key):
+    """Also for numbers beyond 32 bits, which take another way."""
+    seed, *rest = key
+    expected = np.random.default_rng([len(rest), seed % 2**64, *rest])
+    np.testing.assert_array_equal(random_generator(*key).integers(1 << 60, size=8), expected.integers(1 << 60, size=8))
+
+
+@dataclass(frozen=True)
+class Bounded:
+    probability: float = option(0.5, "a probability", type=share)
+    part: float = option(0.5, "a part", type=share_below_one)
+    strength: float = option(5.0, "a strength", type=up_to_ten)
+    kind: str = option("a", "a kind", choices=("a", "b"))
+    rate: float | None = option(None, "a rate, or none", type=share)
+
+
+def test_settings_made_in_python_are_held_to_the_same_bounds():
+    for fits in ({}, {"probability": 1}, {"part": 0}, {"strength": 10}, {"kind": "b"}, {"rate": None}, {"rate": 1}):
+        check_options(Bounded(**fits))
+    for name, value, words in (
+        ("probability", 1.01, "from 0 to 1. Received: 1.01"),
+        ("part", 1.0, "from 0 to below 1. Received: 1.0"),
+        ("strength", -0.5, "from 0 to 10. Received: -0.5"),
+        ("strength", None, "from 0 to 10. Received: None"),
+        ("kind", "c", "one of a, b. Received: c"),
+        ("rate", 2.0, "from 0 to 1. Received: 2.0"),
+    ):
+        with pytest.raises(UserError, match=f"{name}: expected .*{words}"):
+            check_options(Bounded(**{name: value}))
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,9 @@ def split_dataset(settings: SplitSettings) -> Manifest:
     with scratch_folder(output) as scratch:
         previous = verify_output(output, settings.force)
         listing = open_source(settings, scratch)
+        if settings.pool:
+            for picture in listing.pictures:
+                picture.part = None
         _verify_outside(listing, output)
         class_names = _choose_classes(listing, settings.classes)
         pictures, set_aside = check_pictures(listing.pictures, settings.seed, settings.limit_per_class)

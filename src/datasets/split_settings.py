@@ -25,6 +25,7 @@ class SplitSettings:
     limit_per_class: int | None = option(
         None, "take at most N pictures of each class (and part, where split already)", type=positive_int, metavar="N"
     )
+    pool: bool = option(False, "where the source is split already: put its parts together and split anew")
     link: str = option("copy", "how pictures are placed", choices=LINKS)
     force: bool = option(False, "replace the split at the output; other files there stay")
     images_per_class: int | None = option(
@@ -68,9 +69,11 @@ class SplitSettings:
 
     def recorded(self) -> dict:
         """What decides the result, for ``split.json``."""
-        names = ("seed", "limit_per_class", "link", "images_per_class", "picture_size", "shortcut")
-        return {"ratios": list(self.ratios), "classes": sorted(self.classes) if self.classes else None} | {
-            name: getattr(self, name) for name in names
+        names = ("seed", "limit_per_class", "link", "images_per_class", "picture_size", "shortcut", "pool")
+        return {
+            "ratios": list(self.ratios),
+            "classes": sorted(self.classes) if self.classes else None,
+            **{name: getattr(self, name) for name in names},
         }
 
 

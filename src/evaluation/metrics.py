@@ -5,12 +5,38 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
-from src.intervals import wilson_interval
+from src.evaluation.calibration import BINS, Calibration, measure_calibration
+from src.evaluation.selective import COVERAGES, RiskCoverage, trade_coverage
+from src.intervals import Interval, share_difference_interval, wilson_interval
 
 # A model that gives this share of the pictures one class, though it misses most of the others', has learnt next to
 # nothing; where the classes are uneven the share alone would say little.
 COLLAPSE_SHARE = 0.9
 _COLLAPSE_RECALL = 0.4
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Accuracy on the pictures that a model was trained on, asked as it is on the test part, against the test part's.
+
+    Attributes:
+        n, accuracy, interval: of the training part, as of :class:`Evaluation`.
+        difference: training accuracy less test accuracy, with its 95% interval (Newcombe, unpaired).
+    """
+
+    n: int
+    accuracy: float
+    interval: tuple[float, float]
+    difference: Interval
+
+    def as_json(self) -> dict:
+        return {
+            "train_accuracy": self.accuracy,
+            "train_interval": list(self.interval),
+            "train_n": self.n,
+            "gap": self.difference.mean,
+            "gap_interval": [self.difference.low, self.difference.high],
+        }
 
 
 @dataclass(frozen=True)
@@ -25,6 +51,10 @@ class Evaluation:
         matrix: int (C, C), rows true, columns predicted.
         confused: (true, predicted, count) of the off-diagonal cells, most frequent first.
         collapsed_class: the class that nearly all pictures were given, or None.
+        calibration, calibration_before: of the answers as given, and of those before the temperature.
+        selective: what refusing the unsure answers brings.
+        gap: to the accuracy on the training part, where that was asked for.
+        flips: whether each answer is that to the picture and to its mirror image together.
     """
 
     n: int
@@ -37,6 +67,16 @@ class Evaluation:
     matrix: np.ndarray
     confused: list[tuple[str, str, int]]
     collapsed_class: str | None
+    calibration: Calibration
+    calibration_before: Calibration
+    selective: RiskCoverage
+    gap: Gap | None = None
+    flips: bool = False
+
+    @property
+    def right(self) -> int:
+        """How many answers are right."""
+        return int(np.trace(self.matrix))
 
     def as_json(self) -> dict:
         """Plain Python values, for ``metrics.json`` and ``--json``."""
@@ -51,12 +91,52 @@ class Evaluation:
             "confusion_matrix": self.matrix.tolist(),
             "most_confused": [list(entry) for entry in self.confused[:10]],
             "collapsed_class": self.collapsed_class,
+            "calibration": self._calibration_as_json(),
+            "selective": self._selective_as_json(),
+            "gap": None if self.gap is None else self.gap.as_json(),
+            "test_time_flips": self.flips,
             "n": self.n,
         }
 
+    def _calibration_as_json(self) -> dict:
+        after, before = self.calibration, self.calibration_before
+        figures = {name: getattr(after, name) for name in ("ece", "mce", "brier", "nll")}
+        return figures | {"bins": BINS, "ece_before": before.ece, "nll_before": before.nll}
 
-def evaluate_predictions(labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]) -> Evaluation:
-    """All figures from true labels int (N,) and probabilities float (N, C)."""
+    def _selective_as_json(self) -> dict:
+        points = [
+            {
+                "asked": coverage,
+                "coverage": point.coverage,
+                "n": point.n,
+                "accuracy": point.accuracy,
+                "interval": list(wilson_interval(point.right, point.n)),
+                "threshold": point.threshold,
+            }
+            for coverage in COVERAGES
+            for point in (self.selective.at(coverage),)
+        ]
+        return {"aurc": self.selective.aurc, "at": points}
+
+
+def evaluate_predictions(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: list[str],
+    *,
+    before: np.ndarray | None = None,
+    train: tuple[int, int] | None = None,
+    flips: bool = False,
+) -> Evaluation:
+    """All figures.
+
+    Args:
+        labels: true classes, int (N,).
+        probabilities: float (N, C).
+        before: the same before the temperature; None where there is none.
+        train: how many answers on the training part are right, and how many there are; for the gap.
+        flips: for the record.
+    """
     labels, probabilities = np.asarray(labels, int), np.asarray(probabilities, float)
     count = len(class_names)
     if probabilities.shape != (len(labels), count) or len(labels) == 0:
@@ -76,7 +156,9 @@ def evaluate_predictions(labels: np.ndarray, probabilities: np.ndarray, class_na
         }
         for index, name in enumerate(class_names)
     }
-    right = int((labels == predicted).sum())
+    hits = labels == predicted
+    right = int(hits.sum())
+    calibration = measure_calibration(probabilities, labels)
     return Evaluation(
         n=len(labels),
         accuracy=right / len(labels),
@@ -88,7 +170,17 @@ def evaluate_predictions(labels: np.ndarray, probabilities: np.ndarray, class_na
         matrix=matrix,
         confused=_confused(matrix, class_names),
         collapsed_class=_collapsed(matrix, class_names),
+        calibration=calibration,
+        calibration_before=calibration if before is None else measure_calibration(before, labels),
+        selective=trade_coverage(probabilities.max(axis=1), hits),
+        gap=_gap(*train, right, len(labels)) if train else None,
+        flips=flips,
     )
+
+
+def _gap(train_right: int, train_n: int, right: int, n: int) -> Gap:
+    difference = share_difference_interval(train_right, train_n, right, n)
+    return Gap(train_n, train_right / train_n, wilson_interval(train_right, train_n), difference)
 
 
 def _average(columns, weights) -> dict[str, float]:

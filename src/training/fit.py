@@ -1,17 +1,20 @@
-"""One fit: epochs with progress, the best weights by validation loss, an end when nothing improves."""
+"""One fit: epochs with progress, the best weights on validation, an end when nothing improves."""
 
 import contextlib
 import math
 import time
-from dataclasses import dataclass, field
 
 import keras
 import numpy as np
 from tqdm import tqdm
 
-from src.errors import UserError
 from src.inference.engine import has_gpu
 from src.progress import say, track
+from src.training.checkpoint import Checkpoint, restore
+from src.training.history import TrainingHistory
+from src.training.mixing import MixedBatches
+from src.training.optimizers import create_optimizer
+from src.training.options import TrainingSettings
 from src.training.pointwise import pointwise_as_products
 
 # What `auto` means: on while validation loss improves by more than this share, for at most so many epochs.
@@ -19,57 +22,36 @@ AUTO_MAX_EPOCHS = 100
 AUTO_MIN_IMPROVEMENT = 0.01
 # Epochs over stored features last a fraction of a second; not each of them is worth a line.
 _SECONDS_BETWEEN_LINES = 2.0
-
-
-@dataclass
-class TrainingHistory:
-    """All epochs of all phases, and the weights of the best one by validation loss.
-
-    Attributes:
-        model: the whole network, whose weights are kept; a phase may fit only its upper part.
-        rows: one dict per epoch: phase, epoch (from 1, over all phases), learning_rate, loss, accuracy, val_loss,
-            val_accuracy, seconds. ``accuracy`` is measured under dropout and augmentation, as training goes.
-        best_row: the row whose weights are kept.
-        views: for each phase, how many views of a training picture its epochs took turns with; 0: always a new one.
-    """
-
-    model: keras.Model
-    rows: list[dict] = field(default_factory=list)
-    best_row: dict | None = None
-    views: dict[int, int] = field(default_factory=dict)
-    _best_weights: list[np.ndarray] | None = None
-
-    def add(self, row: dict) -> bool:
-        """Append an epoch; keep the weights where it is the best so far. Returns whether it is."""
-        self.rows.append(row)
-        if math.isfinite(row["val_loss"]) and (self.best_row is None or row["val_loss"] < self.best_row["val_loss"]):
-            self.best_row, self._best_weights = row, self.model.get_weights()
-            return True
-        return False
-
-    def restore_best(self) -> None:
-        """Set the best epoch's weights. Raises ``UserError`` where no epoch had a finite validation loss."""
-        if self._best_weights is None:
-            raise UserError("the loss was not a number in every epoch; try a smaller learning rate")
-        self.model.set_weights(self._best_weights)
-
-    def columns(self) -> dict[str, list]:
-        """The rows as columns, for CSV and curves."""
-        return {key: [row[key] for row in self.rows] for key in self.rows[0]} if self.rows else {}
+_PLATEAU_FACTOR, _PLATEAU_PATIENCE = 0.1, 2
 
 
 class _EpochReporter(keras.callbacks.Callback):
-    """Progress within the epoch, one line after it; hands each epoch to the history; decides when to stop."""
+    """Progress within the epoch, one line after it; hands each epoch to the history; decides when to stop.
 
-    def __init__(self, history: TrainingHistory, phase: int, epochs: int | str, patience: int):
+    Args:
+        clean: training pictures as they are, to be judged after each epoch without dropout; or None.
+    """
+
+    def __init__(self, history, phase: int, epochs: int | str, patience: int, options: TrainingSettings, clean=None):
         super().__init__()
-        self.history, self.phase, self.patience = history, phase, patience
+        self.history, self.phase, self.patience, self.options, self.clean = history, phase, patience, options, clean
         self.auto = epochs == "auto"
         self.limit = AUTO_MAX_EPOCHS if self.auto else epochs
         self.waited, self.reference, self.bar, self.durations, self.said = 0, math.inf, None, [], 0.0
+        self.on_plateau, self.lowest = 0, math.inf
+        self.plateau_patience = options.plateau_patience or _PLATEAU_PATIENCE
+
+    def replay(self, rows: list[dict]) -> None:
+        """Take note of the phase's epochs before an interruption."""
+        for row in rows:
+            self._is_to_stop(row)
+            if self.options.schedule == "plateau" and self._is_on_plateau(row):
+                self.waited = 0
+            self.durations.append(row["seconds"])
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
+        self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         steps = self.params.get("steps") or 0
         self.bar = track(total=steps, what=f"  phase {self.phase}, epoch {epoch + 1}", unit="batches")
 
@@ -78,14 +60,17 @@ class _EpochReporter(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.bar.close()
-        self.durations.append(time.perf_counter() - self.started)
         row = {
             "phase": self.phase,
             "epoch": len(self.history.rows) + 1,
-            "learning_rate": float(self.model.optimizer.learning_rate.numpy()),
+            "learning_rate": self.rate,
             **{key: float(logs[key]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")},
-            "seconds": round(self.durations[-1], 2),
         }
+        if self.clean is not None:
+            result = self.model.evaluate(self.clean, verbose=0, return_dict=True)
+            row |= {f"clean_{key}": float(result[key]) for key in ("loss", "accuracy")}
+        self.durations.append(time.perf_counter() - self.started)
+        row["seconds"] = round(self.durations[-1], 2)
         best = self.history.add(row)
         if time.perf_counter() - self.said > _SECONDS_BETWEEN_LINES or epoch + 1 == self.limit:
             self.said = time.perf_counter()
@@ -93,14 +78,32 @@ class _EpochReporter(keras.callbacks.Callback):
         if not math.isfinite(row["loss"]):
             say("The loss is not a number: stopping. The last good epoch is kept; try a smaller learning rate.")
             self.model.stop_training = True
-        # A plain count stops after `patience` epochs without any improvement, as S1 does; `auto` wants a clear one.
+        if self._is_to_stop(row):
+            self.model.stop_training = True
+            if epoch + 1 < self.limit and not self.auto:
+                say(f"No improvement of validation loss for {self.patience} epochs: stopping (--patience).")
+        if self.options.schedule == "plateau" and self._is_on_plateau(row):
+            self.model.optimizer.learning_rate = _PLATEAU_FACTOR * self.rate
+            say(f"No improvement for {self.options.plateau_patience} epochs: the rate {self.rate:g} becomes a tenth.")
+
+    def _is_to_stop(self, row: dict) -> bool:
+        """Whether patience is at its end: a plain count of epochs without any improvement, as S1 does; `auto` wants a
+        clear one."""
         needed = AUTO_MIN_IMPROVEMENT * abs(self.reference) if self.auto and math.isfinite(self.reference) else 0.0
         if row["val_loss"] < self.reference - needed:
             self.reference, self.waited = row["val_loss"], 0
         else:
             self.waited += 1
-            if self.waited >= self.patience:
-                self.model.stop_training = True
+        return self.waited >= self.patience
+
+    def _is_on_plateau(self, row: dict) -> bool:
+        """Whether the loss has not been lower than ever for so many epochs since it was or the rate was changed."""
+        self.on_plateau = 0 if row["val_loss"] < self.lowest else self.on_plateau + 1
+        self.lowest = min(self.lowest, row["val_loss"])
+        if self.on_plateau < self.plateau_patience:
+            return False
+        self.on_plateau = 0
+        return True
 
     def _say(self, epoch: int, row: dict, best: bool) -> None:
         left = (self.limit - epoch - 1) * float(np.mean(self.durations))
@@ -110,6 +113,18 @@ class _EpochReporter(keras.callbacks.Callback):
             f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.3f}; validation {row['val_loss']:.4f}, "
             f"{row['val_accuracy']:.3f}{' (best so far)' if best else ''}; {row['seconds']:.1f} s{estimate}"
         )
+
+
+class _SaveState(keras.callbacks.Callback):
+    """The state to the checkpoint between two epochs, when weights and their running average are in their places."""
+
+    def __init__(self, checkpoint: Checkpoint, history: TrainingHistory, phase: int, first_epoch: int):
+        super().__init__()
+        self.checkpoint, self.history, self.phase, self.first_epoch = checkpoint, history, phase, first_epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch > self.first_epoch:
+            self.checkpoint.save(self.phase, epoch, self.model.optimizer, self.history)
 
 
 def fit_phase(
@@ -122,43 +137,85 @@ def fit_phase(
     epochs: int | str,
     learning_rate: float,
     patience: int,
+    options: TrainingSettings | None = None,
     class_weight: dict[int, float] | None = None,
+    seed: int = 0,
+    clean=None,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
-    """Compile with Adam and cross-entropy on logits, and fit; epochs go to ``history``.
+    """Fit cross-entropy on logits; epochs go to ``history``.
 
     Args:
         model: inputs -> logits (N, C).
         train, val: what ``fit`` takes; labels one-hot (N, C).
         epochs: a count, or "auto" to go on while validation loss improves.
-        patience: epochs without improvement after which to stop.
+        patience: epochs without improvement of validation loss after which to stop; of no effect where the learning
+            rate falls to 0 at the last epoch, before which the best is still to come.
+        options: optimiser, schedule and all else; default: Adam at a constant rate.
+        seed: of MixUp and CutMix.
+        clean: training pictures without augmentation, judged after each epoch.
+        checkpoint: keeps the state after each epoch; where it holds one of this phase, training goes on from there.
     """
     if epochs == 0:
         return
+    options = options or TrainingSettings()
+    history.select = options.select
+    if options.changes_targets:
+        train, class_weight = MixedBatches(train, options, seed=seed, class_weight=class_weight), None
+    patience = math.inf if options.falls else patience
+    reporter = _EpochReporter(history, phase, epochs, patience, options, clean)
     model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate),
+        optimizer=create_optimizer(options, learning_rate, len(train), reporter.limit),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    reporter = _EpochReporter(history, phase, epochs, patience)
+    first_epoch = _go_on(model, train, history, phase, reporter, checkpoint) if checkpoint else 0
+    if first_epoch >= reporter.limit:
+        return
+    callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if options.ema else []
+    callbacks += [_SaveState(checkpoint, history, phase, first_epoch)] if checkpoint else []
     with contextlib.nullcontext() if has_gpu() else pointwise_as_products(model):
         model.fit(
             train,
             validation_data=val,
             epochs=reporter.limit,
+            initial_epoch=first_epoch,
             class_weight=class_weight,
-            callbacks=[reporter],
+            callbacks=[*callbacks, reporter],
             verbose=0,
             shuffle=False,  # the iterator shuffles by (seed, epoch); Keras would shuffle the order of batches again
         )
+    if checkpoint:
+        checkpoint.save(phase, reporter.limit, model.optimizer, history)  # nothing of this phase is left to do
 
 
-def balanced_class_weights(labels: np.ndarray, class_count: int) -> dict[int, float] | None:
-    """n / (C n_c) for each class c (scikit-learn's "balanced"), or None where all classes are equally frequent.
+def _go_on(model, train, history, phase: int, reporter: _EpochReporter, checkpoint: Checkpoint) -> int:
+    """Set everything as the checkpoint has it; returns how many epochs of the phase are done with."""
+    state = checkpoint.load()
+    if state is None or state["phase"] < phase:
+        return 0
+    restore(state, history)
+    if state["phase"] > phase:
+        return reporter.limit
+    reporter.replay([row for row in history.rows if row["phase"] == phase])
+    model.optimizer.build(model.trainable_variables)
+    for variable, value in zip(model.optimizer.variables, state["optimizer"], strict=True):
+        variable.assign(value)
+    if state["epoch"] < reporter.limit:
+        say(f"An interrupted training goes on after epoch {state['epoch']} of phase {phase}.")
+        train.set_epoch(state["epoch"])
+    return state["epoch"]
+
+
+def class_weights(labels: np.ndarray, class_count: int, balance: str = "weights") -> dict[int, float] | None:
+    """n / (C n_c) for each class c (scikit-learn's "balanced").
+
+    None where all classes are equally frequent, or where ``balance`` is not "weights".
 
     Args:
         labels: int (N,), each class present at least once.
     """
     counts = np.bincount(np.asarray(labels, int), minlength=class_count)
-    if counts.min() == counts.max():
+    if balance != "weights" or counts.min() == counts.max():
         return None
     return {index: len(labels) / (class_count * count) for index, count in enumerate(counts.tolist())}

@@ -19,8 +19,8 @@ import keras
 import numpy as np
 
 from src.inference.engine import Engine
+from src.loading.sampling import draw_order
 from src.progress import track
-from src.settings import random_generator
 from src.training.feature_store import Column, FeatureStore, StoreKey, open_store
 
 # Part of every key: to be raised where features of older versions would no longer be those computed now.
@@ -156,25 +156,34 @@ class FeatureBatches(keras.utils.PyDataset):
 
     Yields (values float32 (n, ...), labels (n, C)). The order is a function of (seed, epoch); without ``shuffle`` it is
     the pictures' own.
+
+    Args:
+        sampling: with ``shuffle``, as in :func:`src.loading.sampling.draw_order`; a picture that is drawn twice in an
+            epoch shows the same view twice.
     """
 
-    def __init__(self, features: Features, batch_size: int, *, seed: int, shuffle: bool):
+    def __init__(self, features: Features, batch_size: int, *, seed: int, shuffle: bool, sampling: str = "all"):
         super().__init__()
         self.features, self.batch_size, self.seed, self.shuffle = features, batch_size, seed, shuffle
-        self.epoch = -1  # ``fit`` begins its first epoch with on_epoch_begin
-        self._arrange(0)
+        self.sampling, self.classes = sampling, features.labels.argmax(axis=1)
+        self.set_epoch(0)
 
     def __len__(self) -> int:
         return -(-len(self.features.labels) // self.batch_size)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Let ``fit`` begin with this epoch, to resume."""
+        self._following = epoch
+        self._arrange(epoch)
+
     def on_epoch_begin(self) -> None:
-        self.epoch += 1
-        self._arrange(self.epoch)
+        self._arrange(self._following)
+        self._following += 1
 
     def _arrange(self, epoch: int) -> None:
-        order = np.arange(len(self.features.labels))
-        if self.shuffle:
-            order = random_generator(self.seed, epoch, len(order)).permutation(len(order))
+        self.epoch = epoch
+        count = len(self.classes)
+        order = draw_order(self.classes, self.sampling, self.seed, epoch) % count if self.shuffle else np.arange(count)
         self.view, self.order = epoch % self.features.views, order
 
     def __getitem__(self, index: int):

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from src.errors import UserError
 from src.settings import ENGINES, auto_or_count, auto_or_positive, natural_float, option, positive_float
+from src.training.options import TrainingSettings
 
 # More views brought nothing that could be measured (docs/performance.md); where pictures are few they cost little.
 _VIEWS_IN_ALL = 2000
@@ -14,8 +16,8 @@ class TwoPhaseSettings:
 
     phase1_epochs: str | int = option("auto", "epochs with the backbone frozen; S1: 5", type=auto_or_count)
     phase2_epochs: str | int = option("auto", "epochs with its top layers unfrozen; S1: 5", type=auto_or_count)
-    phase1_rate: float = option(1e-4, "learning rate (Adam) of phase 1", type=positive_float)
-    phase2_rate: float = option(1e-5, "learning rate (Adam) of phase 2", type=positive_float)
+    phase1_rate: float = option(1e-4, "learning rate, or its peak, in phase 1", type=positive_float)
+    phase2_rate: float = option(1e-5, "learning rate, or its peak, in phase 2", type=positive_float)
     patience: str | int = option(
         "auto",
         "epochs without improvement of validation loss that end a phase; auto: 3, but 1 for a phase 2 of auto epochs, "
@@ -40,6 +42,18 @@ class TwoPhaseSettings:
     def phases(self) -> tuple[int, ...]:
         """Those of 1 and 2 that have epochs."""
         return tuple(phase for phase, epochs in enumerate((self.phase1_epochs, self.phase2_epochs), 1) if epochs != 0)
+
+    def verify(self, training: TrainingSettings, *, from_scratch: bool = False) -> None:
+        """Raise ``UserError`` where these and the settings of every training contradict each other, or train nothing.
+
+        Args:
+            from_scratch: nothing is frozen, and so nothing is stored.
+        """
+        training.verify(self.phase1_epochs, self.phase2_epochs)
+        if not self.phases:
+            raise UserError("both phases have 0 epochs; give at least one of them some")
+        if training.cutmix and self.views != 0 and not from_scratch:
+            raise UserError("--cutmix needs the pictures themselves in every epoch; add --views 0")
 
     def patience_of(self, phase: int) -> int:
         """Epochs without improvement after which phase 1 or 2 ends."""

@@ -8,6 +8,7 @@ phases (its moving statistics belong to ImageNet's weights), and ``compile`` fol
 import contextlib
 import functools
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,8 +20,10 @@ from src.errors import explain_os_error
 from src.inference.engine import create_engine, precision_of
 from src.progress import say
 from src.training.feature_store import HalfOverflow, format_bytes, make_room
-from src.training.fit import TrainingHistory, fit_phase
+from src.training.fit import fit_phase
 from src.training.frozen_features import FeatureBatches, network_digest, split_at, store_key, stored_features
+from src.training.history import TrainingHistory
+from src.training.options import TrainingSettings
 from src.training.schedule import TwoPhaseSettings
 
 
@@ -49,10 +52,13 @@ def train_two_phase(
     first_trainable: int,
     seed: int,
     from_scratch: bool = False,
+    options: TrainingSettings | None = None,
     class_weight: dict[int, float] | None = None,
     features_dir: Path | None = None,
+    clean=None,
+    listeners: Sequence[Callable[[dict], None]] = (),
 ) -> TrainingHistory:
-    """Train both phases and leave the best epoch of both, by validation loss, in the model.
+    """Train both phases and leave the best epoch of both on validation in the model.
 
     Args:
         logits: inputs -> logits (N, C), sharing its layers with ``base``; a layer "pooling" follows ``base``.
@@ -60,9 +66,17 @@ def train_two_phase(
         train, val: iterators over pictures.
         first_trainable: index in ``base.layers``, the start of a block, from which phase 2 trains.
         from_scratch: all layers train in both phases, BatchNormalization as well, for a backbone of random weights.
+        options: optimiser, schedule (of each phase by itself) and all else. MixUp mixes the stored features where those
+            are trained on.
         features_dir: where stored features last beyond this training, for the next; None removes them at the end.
+        clean: a ``PlainSample`` of ``train`` to be judged after each epoch.
+        listeners: of the history.
+
+    Raises:
+        UserError: the settings contradict each other, as CutMix and stored features do.
     """
-    history = TrainingHistory(logits)
+    settings.verify(options or TrainingSettings(), from_scratch=from_scratch)
+    history = TrainingHistory(logits, listeners=listeners)
     settings = replace(settings, views=settings.views_of(train.samples, train.augmented))
     if from_scratch:
         say("Nothing is frozen: all layers train in both phases.")
@@ -71,36 +85,58 @@ def train_two_phase(
         freeze_below(base, None)
     with contextlib.ExitStack() as open_stores:
         cuts = _choose_cuts(logits, base, settings, first_trainable)
-        phases = dict.fromkeys((1, 2), (logits, train, val))
+        parts = {"train": train, "val": val} | ({"clean": clean} if clean else {})
+        phases = dict.fromkeys((1, 2), (logits, parts))
         history.views = dict.fromkeys(settings.phases, 0)
         if cuts:
             temporary = tempfile.TemporaryDirectory(prefix="features-", ignore_cleanup_errors=True)
             root = features_dir or Path(open_stores.enter_context(temporary))
-            stored = _store_features(logits, cuts, train, val, settings, seed, root, open_stores)
+            stored = _store_features(logits, cuts, parts, settings, seed, root, open_stores)
             phases |= stored
             history.views |= dict.fromkeys(stored, settings.views)
-
-        def fit(phase: int, epochs: int, rate: float) -> None:
-            patience = settings.patience_of(phase)
-            options = {"learning_rate": rate, "patience": patience, "class_weight": class_weight}
-            fit_phase(*phases[phase], history, phase=phase, epochs=epochs, **options)
-
-        fit(1, settings.phase1_epochs, settings.phase1_rate)
-        if 2 in settings.phases:
-            if history.best_row:
-                history.restore_best()  # the patience of phase 1 has gone past its best
-            if not from_scratch:
-                count, name = freeze_below(base, first_trainable), base.layers[first_trainable].name
-                say(
-                    f"Phase 2 trains {count:,} parameters of the backbone, from {name} on (BatchNormalization is "
-                    "frozen)."
-                )
-            fit(2, settings.phase2_epochs, settings.phase2_rate)
-        history.restore_best()
+        fitting = {"options": options, "class_weight": class_weight, "seed": seed}
+        _fit_phases(history, base, phases, settings, None if from_scratch else first_trainable, fitting)
         phases.clear()  # on some systems files cannot be removed while they are mapped
     for layer in base.layers:  # the bundle is an ordinary network; what was frozen is a matter of this training
         layer.trainable = True
     return history
+
+
+def _fit_phases(
+    history: TrainingHistory, base, phases: dict, settings: TwoPhaseSettings, first_trainable: int | None, fitting: dict
+) -> None:
+    """Fit one phase after the other, the second from the best epoch of the first; leaves the best of both.
+
+    Args:
+        phases: for each phase the model to fit and its parts of the pictures.
+        first_trainable: where phase 2 unfreezes the backbone; None where nothing is frozen.
+        fitting: further arguments of ``fit_phase``.
+    """
+
+    def fit(phase: int, epochs: int | str, rate: float) -> None:
+        model, parts = phases[phase]
+        fit_phase(
+            model,
+            parts["train"],
+            parts["val"],
+            history,
+            phase=phase,
+            epochs=epochs,
+            learning_rate=rate,
+            patience=settings.patience_of(phase),
+            clean=parts.get("clean"),
+            **fitting,
+        )
+
+    fit(1, settings.phase1_epochs, settings.phase1_rate)
+    if 2 in settings.phases:
+        if history.best_row:
+            history.restore_best()  # the patience of phase 1 has gone past its best
+        if first_trainable is not None:
+            count, name = freeze_below(base, first_trainable), base.layers[first_trainable].name
+            say(f"Phase 2 trains {count:,} parameters of the backbone, from {name} on (BatchNormalization is frozen).")
+        fit(2, settings.phase2_epochs, settings.phase2_rate)
+    history.restore_best()
 
 
 def _choose_cuts(logits, base, settings: TwoPhaseSettings, first_trainable: int) -> dict[int, tuple[str, object]]:
@@ -114,10 +150,12 @@ def _choose_cuts(logits, base, settings: TwoPhaseSettings, first_trainable: int)
     return cuts
 
 
-def _store_features(logits, cuts, train, val, settings: TwoPhaseSettings, seed: int, root: Path, open_stores) -> dict:
-    """For each phase whose features have room the model to fit and its train and val."""
-    parts = {"train": (train, settings.views), "val": (val, 1)}
-    fingerprints = {part: pictures.fingerprint() for part, (pictures, _) in parts.items()}
+def _store_features(logits, cuts, parts: dict, settings: TwoPhaseSettings, seed: int, root: Path, open_stores) -> dict:
+    """For each phase whose features have room the model to fit and the parts' features."""
+    views_of = {part: settings.views if part == "train" else 1 for part in parts}
+    fingerprints = {part: parts[part].fingerprint() for part in ("train", "val")}
+    if "clean" in parts:
+        fingerprints["clean"] = parts["clean"].fingerprint(fingerprints["train"])
     cuts, half, stored = dict(cuts), True, None
     while cuts and stored is None:
         tensors = dict(cuts.values())
@@ -125,9 +163,9 @@ def _store_features(logits, cuts, train, val, settings: TwoPhaseSettings, seed: 
         network = f"{network_digest(lower)} {settings.engine} {precision_of(settings.engine)}"
         keys = {
             part: store_key(pictures, fingerprints[part], network, tensors, half=half)
-            for part, (pictures, _) in parts.items()
+            for part, pictures in parts.items()
         }
-        sizes = {key.folder_name: key.size(parts[part][1]) for part, key in keys.items()}
+        sizes = {key.folder_name: key.size(views_of[part]) for part, key in keys.items()}
         if refusal := make_room(root, sizes, int(settings.cache_gb * 1e9)):
             phase = max(cuts)
             say(f"Phase {phase} computes every epoch anew, since {refusal} to store what its frozen layers compute.")
@@ -143,9 +181,9 @@ def _store_features(logits, cuts, train, val, settings: TwoPhaseSettings, seed: 
             with contextlib.ExitStack() as attempt:
                 stored = {
                     part: attempt.enter_context(
-                        stored_features(root, keys[part], pictures, views, engine, f"Features of {part}")
+                        stored_features(root, keys[part], pictures, views_of[part], engine, f"Features of {part}")
                     )
-                    for part, (pictures, views) in parts.items()
+                    for part, pictures in parts.items()
                 }
                 open_stores.push(attempt.pop_all())
         except HalfOverflow as error:
@@ -156,15 +194,21 @@ def _store_features(logits, cuts, train, val, settings: TwoPhaseSettings, seed: 
             cuts.clear()
         engine.cache_clear()  # the network in the engine's form is done with
     if len(cuts) == len(settings.phases):
-        for pictures, _ in parts.values():
-            pictures.forget_pictures()
+        for part in ("train", "val"):
+            parts[part].forget_pictures()
     return {
         phase: (
             split_at(logits, tensor),
-            *(
-                FeatureBatches(stored[part][name], train.batch_size, seed=seed, shuffle=part == "train")
+            {
+                part: FeatureBatches(
+                    stored[part][name],
+                    parts["train"].batch_size,
+                    seed=seed,
+                    shuffle=part == "train",
+                    sampling=parts["train"].sampling,
+                )
                 for part in parts
-            ),
+            },
         )
         for phase, (name, tensor) in cuts.items()
     }

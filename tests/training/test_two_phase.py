@@ -7,10 +7,13 @@ from keras import layers
 
 from src.data_loader import get_data_generators
 from src.errors import UserError
+from src.loading.sample import PlainSample
 from src.networks.heads import add_head, logits_model
 from src.training.feature_store import FeatureStore, HalfOverflow
-from src.training.fit import TrainingHistory, balanced_class_weights, fit_phase
+from src.training.fit import class_weights, fit_phase
 from src.training.frozen_features import FeatureBatches, Features
+from src.training.history import TrainingHistory
+from src.training.options import TrainingSettings
 from src.training.schedule import TwoPhaseSettings
 from src.training.two_phase import train_two_phase
 
@@ -161,9 +164,9 @@ def test_feature_batches_are_a_function_of_seed_and_epoch():
             np.testing.assert_array_equal(x[:, 0] % 10, y.argmax(axis=1))
 
 
-def test_balanced_class_weights():
-    assert balanced_class_weights(np.array([0, 0, 0, 1]), 2) == {0: 4 / 6, 1: 2.0}
-    assert balanced_class_weights(np.array([0, 1, 1, 0]), 2) is None
+def test_class_weights():
+    assert class_weights(np.array([0, 0, 0, 1]), 2) == {0: 4 / 6, 1: 2.0}
+    assert class_weights(np.array([0, 1, 1, 0]), 2) is None
 
 
 def _fit(val_losses, epochs, patience):
@@ -261,3 +264,61 @@ def test_where_nothing_can_be_stored_every_epoch_computes_anew(generators, tmp_p
     (tmp_path / "features").write_text("a file where the folder should be")
     assert len(_train(generators, tmp_path / "features")) == 2
     assert "Every epoch computes anew, since nothing can be stored" in capsys.readouterr().err
+
+
+def _losses(generators, options=None, clean=None, **changes):
+    """The training losses of both phases over stored features."""
+    model, base = _network()
+    settings = {"phase1_epochs": 2, "phase2_epochs": 1, "phase1_rate": 1e-2, "phase2_rate": 1e-2, "patience": 9}
+    schedule = TwoPhaseSettings(**settings | changes)
+    history = train_two_phase(
+        logits_model(model),
+        base,
+        *generators[:2],
+        schedule,
+        first_trainable=_start(base),
+        seed=5,
+        options=options,
+        clean=clean,
+    )
+    return history
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"label_smoothing": 0.2},
+        {"mixup": 0.5},
+        {"optimizer": "sgd", "schedule": "linear", "clip_norm": 0.01, "ema": 0.5},
+    ],
+)
+def test_training_options_act_on_stored_features(generators, options):
+    plain = _losses(generators, phase2_epochs=0)
+    changed = _losses(generators, TrainingSettings(**options), phase2_epochs=0)
+    assert [row["val_loss"] for row in changed.rows] != pytest.approx([row["val_loss"] for row in plain.rows], rel=1e-4)
+
+
+def test_cutmix_needs_the_pictures(generators):
+    with pytest.raises(UserError, match="--views 0"):
+        _losses(generators, TrainingSettings(cutmix=1.0))
+    assert len(_losses(generators, TrainingSettings(cutmix=1.0), views=0).rows) == 3
+
+
+def test_clean_figures_over_stored_features_are_those_of_the_pictures(generators):
+    clean = PlainSample(generators[0], 10, seed=1)
+    history = _losses(generators, clean=clean)
+    history.model.compile(loss=keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    loss, accuracy = history.model.evaluate(clean, verbose=0)
+    assert loss == pytest.approx(history.best_row["clean_loss"], rel=1e-2)  # maps are stored with three digits
+    assert accuracy == pytest.approx(history.best_row["clean_accuracy"])
+    assert all("clean_accuracy" in row for row in history.rows)
+
+
+def test_balanced_sampling_of_stored_features():
+    labels = np.eye(2, dtype=np.float32)[[0] * 9 + [1] * 3]
+    features = Features([np.arange(12, dtype=np.float32)[:, None]], labels)
+    batches = FeatureBatches(features, 4, seed=1, shuffle=True, sampling="balanced")
+    drawn = np.concatenate([batches[index][1] for index in range(3)])
+    assert drawn.sum(axis=0).tolist() == [6, 6]
+    plain = FeatureBatches(features, 4, seed=1, shuffle=True)
+    assert np.concatenate([plain[index][1] for index in range(3)]).sum(axis=0).tolist() == [9, 3]

@@ -1,0 +1,153 @@
+"""What ``python -m src.evaluate`` does with its models: each on the test part, together, and pair by pair."""
+
+import shutil
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.bundle import Bundle, load_bundle
+from src.ensemble import align_classes
+from src.errors import ModelError, UserError
+from src.evaluation.artefacts import Predictions, save_comparison, save_evaluation
+from src.evaluation.calibration import average_logits
+from src.evaluation.metrics import Evaluation, evaluate_predictions
+from src.evaluation.pairs import PairedComparison, compare_pairs, save_pairs
+from src.loading.parts import get_data_generator
+from src.model_choice import ENSEMBLE, check_members, describe_mismatch, list_bundles, plain_facts
+from src.progress import say, track
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model's answers, and what they amount to; ``train`` where the gap is asked for."""
+
+    evaluation: Evaluation
+    test: Predictions
+    train: Predictions | None
+
+
+def judge_models(arguments: Namespace, class_names: list[str]) -> Iterator[tuple[str, Judged]]:
+    """Evaluate one model after the other and save what there is to look at; yields each name with its ``Judged``."""
+    options = {"data": arguments.data, "batch_size": arguments.batch_size, "flips": arguments.flips}
+    for bundle in _load_fitting(arguments, class_names):
+        try:
+            parts = [predict_part(bundle, class_names, part, **options) for part in _list_parts(arguments)]
+        except ModelError as error:
+            if arguments.model:
+                raise
+            say(f"Skipped: {error}.")
+            continue
+        yield bundle.name, _judge(bundle.name, parts, class_names, arguments)
+
+
+def judge_ensemble(judged: dict[str, Judged], class_names: list[str], arguments: Namespace) -> Judged:
+    """Evaluate all models together, by the mean of their logits, from the answers that each has given.
+
+    Raises ``UserError`` where they are fewer than two.
+    """
+    check_members(list(judged))
+    members = list(judged.values())
+    parts = [_average([member.test for member in members])]
+    if arguments.gap:
+        parts.append(_average([member.train for member in members]))
+    return _judge(ENSEMBLE, parts, class_names, arguments)
+
+
+def compare(judged: dict[str, Judged], output: Path) -> list[PairedComparison]:
+    """Write the comparison of all models and of every pair; returns the pairs."""
+    save_comparison(output, {name: each.evaluation for name, each in judged.items()})
+    pairs = compare_pairs({name: each.test.right for name, each in judged.items()})
+    if pairs:
+        save_pairs(output / "pairs.csv", pairs)
+    else:
+        (output / "pairs.csv").unlink(missing_ok=True)  # of models that are no longer there
+    return pairs
+
+
+def remove_ensemble(output: Path) -> None:
+    """Remove what an earlier run left of an ensemble: it does not belong to the models that are compared now."""
+    if (output / ENSEMBLE / "metrics.json").is_file():
+        shutil.rmtree(output / ENSEMBLE)
+
+
+def predict_part(
+    bundle: Bundle, class_names: list[str], part: str, *, data: str | Path, batch_size: int = 32, flips: bool = False
+) -> Predictions:
+    """A bundle's answers on all pictures of one part, not augmented, in the order of their sorted paths.
+
+    Args:
+        class_names: the order of classes in the answers; the bundle may have another.
+        data: folder with the part.
+        batch_size: pictures in a batch; changes the speed only.
+        flips: as for ``Classifier.predict``.
+    """
+    pictures = get_data_generator(
+        data,
+        part,
+        bundle.image_size,
+        batch_size,
+        shuffle=False,
+        class_mode="sparse",
+        interpolation=bundle.interpolation,
+        memory_gb=0,  # each picture is read once
+        class_names=class_names,
+    )
+    before = np.concatenate(
+        [
+            bundle.answer(bundle.preprocess(pictures[index][0]), flips=flips)
+            for index in track(range(len(pictures)), what=f"  {bundle.name} on {part}", unit="batches")
+        ]
+    )
+    after = bundle.soften(before)
+    before, after = (align_classes(answers, bundle.class_names, class_names) for answers in (before, after))
+    labels = np.asarray(pictures.classes)
+    return Predictions(list(pictures.filepaths), labels, after, None if bundle.temperature == 1 else before)
+
+
+def _list_parts(arguments: Namespace) -> tuple[str, ...]:
+    return ("test", "train") if arguments.gap else ("test",)
+
+
+def _judge(name: str, parts: list[Predictions], class_names: list[str], arguments: Namespace) -> Judged:
+    """Figures of the test part's answers, and of the training part's where they follow; saved under the name."""
+    test, train = parts[0], parts[1] if len(parts) > 1 else None
+    evaluation = evaluate_predictions(
+        test.labels,
+        test.probabilities,
+        class_names,
+        before=test.before,
+        train=(int(train.right.sum()), len(train.right)) if train else None,
+        flips=arguments.flips,
+    )
+    save_evaluation(Path(arguments.output) / name, evaluation, test, class_names)
+    return Judged(evaluation, test, train)
+
+
+def _average(answers: list[Predictions]) -> Predictions:
+    before = None
+    if any(each.before is not None for each in answers):
+        before = average_logits([each.probabilities if each.before is None else each.before for each in answers])
+    together = average_logits([each.probabilities for each in answers])
+    return Predictions(answers[0].paths, answers[0].labels, together, before)
+
+
+def _load_fitting(arguments: Namespace, class_names: list[str]) -> Iterator[Bundle]:
+    """Yield the bundles asked for; without --model all that know these classes, naming those that do not fit."""
+    names = arguments.model or list_bundles(arguments.models_dir)
+    if not names:
+        raise UserError(f"there is no model in {arguments.models_dir}; train one with: python -m src.transfer_model")
+    for name in names:
+        try:
+            bundle = load_bundle(name, arguments.models_dir, **plain_facts(name, arguments))
+            if sorted(bundle.class_names) != sorted(class_names):
+                mismatch = describe_mismatch(bundle.name, bundle.class_names, arguments.data, class_names)
+                raise UserError(f"{mismatch}; give it data of its own classes, or train a model on these")
+        except UserError as error:
+            if arguments.model:
+                raise
+            say(f"Skipped: {error}.")
+            continue
+        yield bundle

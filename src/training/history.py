@@ -1,0 +1,65 @@
+"""What a training leaves behind: its epochs, and the weights of the best one."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+
+from src.errors import UserError
+
+
+@dataclass
+class TrainingHistory:
+    """All epochs of all phases, and the weights of the best one on validation.
+
+    Attributes:
+        model: the whole network, whose weights are kept; a phase may fit only its upper part.
+        rows: one dict per epoch: phase, epoch (from 1, over all phases), learning_rate (at its start), loss, accuracy,
+            val_loss, val_accuracy, seconds; clean_loss and clean_accuracy where they are measured. ``accuracy`` is
+            measured under dropout and augmentation, as training goes, ``clean_accuracy`` on training pictures without
+            either, by the weights that validation judges.
+        best_row: the row whose weights are kept.
+        views: for each phase, how many views of a training picture its epochs took turns with; 0: always a new one.
+        seconds_before: of the epochs before an interruption.
+        listeners: are called with each new row; what they raise ends the training and leaves it.
+        select: "loss" or "accuracy" (and among equals the loss): what the best epoch is the best by.
+    """
+
+    model: keras.Model
+    rows: list[dict] = field(default_factory=list)
+    best_row: dict | None = None
+    views: dict[int, int] = field(default_factory=dict)
+    select: str = "loss"
+    best_weights: list[np.ndarray] | None = None
+    seconds_before: float = 0.0
+    listeners: Sequence[Callable[[dict], None]] = ()
+
+    def add(self, row: dict) -> bool:
+        """Append an epoch; keep the weights where it is the best so far. Returns whether it is."""
+        self.rows.append(row)
+        best = self._keep_best(row)
+        for listener in self.listeners:
+            listener(row)
+        return best
+
+    def _keep_best(self, row: dict) -> bool:
+        if math.isfinite(row["val_loss"]) and (self.best_row is None or self._rank(row) < self._rank(self.best_row)):
+            self.best_row, self.best_weights = row, self.model.get_weights()
+            return True
+        return False
+
+    def _rank(self, row: dict) -> tuple[float, ...]:
+        """Less is better."""
+        return (-row["val_accuracy"], row["val_loss"]) if self.select == "accuracy" else (row["val_loss"],)
+
+    def restore_best(self) -> None:
+        """Set the best epoch's weights. Raises ``UserError`` where no epoch had a finite validation loss."""
+        if self.best_weights is None:
+            raise UserError("the loss was not a number in every epoch; try a smaller learning rate")
+        self.model.set_weights(self.best_weights)
+
+    def columns(self) -> dict[str, list]:
+        """The rows as columns, for CSV and curves."""
+        return {key: [row[key] for row in self.rows] for key in self.rows[0]} if self.rows else {}

@@ -1,0 +1,42 @@
+"""What TensorBoard will show, read back by its own reader."""
+
+import pytest
+import tensorflow as tf
+
+from src.baseline_cnn import BaselineSettings, train_baseline
+from src.tensorboard_log import TensorBoardLog
+
+
+@pytest.fixture
+def read():
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+
+    def read_folder(folder):
+        events = event_accumulator.EventAccumulator(str(folder), size_guidance={"tensors": 0})
+        events.Reload()
+        return {tag: events.Tensors(tag) for tag in events.Tags()["tensors"]}
+
+    return read_folder
+
+
+def test_a_training_leaves_figures_and_pictures(small_data, tmp_path, read):
+    settings = BaselineSettings(data=str(small_data), models_dir=str(tmp_path), image_size=24, epochs=2)
+    _, best = train_baseline(settings, tensorboard=str(tmp_path / "logs"))
+    found = read(tmp_path / "logs")
+    losses = found["loss/validation"]
+    assert [event.step for event in losses] == [1, 2]
+    value = float(tf.make_ndarray(losses[best["epoch"] - 1].tensor_proto))
+    assert value == pytest.approx(best["val_loss"], rel=1e-5)
+    assert {"loss/training", "accuracy/training pictures as they are", "learning rate"} <= found.keys()
+    picture = found["validation/confusion matrix"][0]
+    assert picture.step == best["epoch"]
+    width, height, encoded = picture.tensor_proto.string_val
+    assert int(width) > 100 and int(height) > 100 and encoded.startswith(b"\x89PNG")
+
+
+def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    log = TensorBoardLog(None)
+    log({"epoch": 1, "loss": 1.0})
+    log.add_pictures("no bundle", "no data", 1, 1)
+    assert not list(tmp_path.iterdir())
