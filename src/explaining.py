@@ -16,9 +16,9 @@ from src.explainers.base import Explainer
 from src.explainers.cam import LayerExplainer
 from src.explainers.combined import FlipSmoothed, LayersAveraged
 from src.explainers.explained_model import ExplainedModel
-from src.explainers.gallery import Gallery, choose_samples, free_name
+from src.explainers.gallery import Gallery, choose_errors, choose_samples, free_name
 from src.explainers.registry import EXPLAINERS, create_explainer
-from src.explainers.stream import ExplainedPictures, explain_pictures, explain_runner_up
+from src.explainers.stream import ExplainedPictures, explain_again, explain_pictures
 from src.explainers.summary import save_heatmaps, save_strength, summarize_pictures, summarize_test_part
 from src.explainers.targets import class_contrast, class_logit, describe_class, find_class
 from src.explainers.video import explain_video, is_video_name, open_video
@@ -193,10 +193,26 @@ def explain_test_part(task: Task) -> tuple[dict, list]:
     sheet = gallery.draw_sheet(range(len(chosen)))
     if task.class_index is None and task.versus is None:
         open_gallery(task, explainer, explained).draw_class_focus()
+        summary["errors"] = explain_errors(task, explainer, explained)
     if task.bundle.name == "transfer" and arguments.method == "gradcam":
         with atomic_file(Path(arguments.output) / "gradcam_sample.png") as temporary:
             shutil.copyfile(sheet, temporary)
     return describe(task) | summary | {"output": str(folder)}, explained.failures
+
+
+def explain_errors(task: Task, explainer: Explainer, explained: ExplainedPictures) -> str | None:
+    """Draw why wrong answers were given: their maps for the predicted class beside those for the true one.
+
+    Returns the sheet's path; None where no answer is wrong, or where the method has one map for all classes.
+    """
+    if not explainer.class_specific:
+        return None
+    shown = explained.select(choose_errors(explained))
+    gallery, true = open_gallery(task, explainer, shown), None
+    if shown.paths:
+        true = explain_again(explainer, task.bundle.read, shown, shown.labels, task.arguments.batch_size)
+    path = gallery.draw_errors(true, int((~explained.correct).sum()))
+    return path and str(path)
 
 
 def explain_single_pictures(task: Task, paths: list[str]) -> tuple[dict, list]:
@@ -292,7 +308,9 @@ def open_gallery(task: Task, explainer: Explainer, explained: ExplainedPictures,
     """A gallery of these pictures, with the class that came next where that is wanted and cheap."""
     arguments, second = task.arguments, None
     if runner_up and task.explains_runner_up(explainer):
-        second = explain_runner_up(explainer, task.bundle.read, explained, arguments.batch_size)
+        second = explain_again(
+            explainer, task.bundle.read, explained, explained.explanation.runner_up, arguments.batch_size
+        )
     entry = EXPLAINERS[arguments.method]
     return Gallery(
         task.folder,

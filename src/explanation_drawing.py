@@ -126,6 +126,34 @@ def explanation_pair(
     return np.vstack([pair, bar])
 
 
+def explanation_of_error(
+    image: np.ndarray,
+    predicted: np.ndarray,
+    true: np.ndarray,
+    colormap: str = "inferno",
+    side: int = CELL,
+    *,
+    signed: bool = False,
+    contours: bool = False,
+    clip: float = 0.0,
+) -> np.ndarray:
+    """Picture, overlay for the class that was predicted, overlay for the true one, side by side, for contact sheets.
+
+    Both maps are on one scale, so that it shows which class found more.
+
+    Args:
+        image: RGB uint8 (H, W, 3); its longer side is brought to ``side`` pixels.
+        predicted, true: (h, w) float, raw, by one method.
+
+    Returns:
+        RGB uint8 (H', 3 W', 3).
+    """
+    image = fit_image(image, side)
+    maximum = scale_maximum(predicted, true, signed=signed, clip=clip)
+    style = {"signed": signed, "contours": contours}
+    return np.hstack([image, *(overlay_heatmap(image, each, maximum, colormap, **style) for each in (predicted, true))])
+
+
 def draw_method_sheet(
     images: Sequence[np.ndarray],
     maps_by_method: Mapping[str, tuple[Sequence[np.ndarray], bool]],

@@ -111,6 +111,17 @@ def test_pairs_tell_their_strength():
     assert not np.array_equal(*pairs)
 
 
+def test_the_two_maps_of_an_error_share_their_scale():
+    image = np.full((100, 100, 3), 100, np.uint8)
+    weak, strong = np.full((2, 2), 1.0, np.float32), np.full((2, 2), 4.0, np.float32)
+    drawn = drawing.explanation_of_error(image, weak, strong, side=100)
+    assert drawn.shape == (100, 300, 3) and np.array_equal(drawn[:, :100], image)
+    assert np.array_equal(drawn[:, 100:200], overlay_heatmap(image, weak, 4.0))
+    assert np.array_equal(drawn[:, 200:], overlay_heatmap(image, strong, 4.0))
+    signed = drawing.explanation_of_error(image, -strong, weak, side=100, signed=True)
+    assert np.array_equal(signed[:, 100:200], overlay_heatmap(image, -strong, 4.0, signed=True))
+
+
 def test_method_sheet_is_relative_to_each_method(tmp_path):
     """Two pictures of gray 100; the second map of each method is half as strong as its first, whatever the units."""
     images = [np.full((120, 120, 3), 100, np.uint8)] * 2

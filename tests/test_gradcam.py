@@ -97,6 +97,32 @@ def test_the_whole_test_part_is_explained(place, capsys):
     assert read_image(folder / "gradcam_samples.png").std() > 20
 
 
+def test_wrong_answers_are_explained_for_the_predicted_and_the_true_class(place, tmp_path, capsys, monkeypatch):
+    place = shutil.copytree(place, tmp_path / "place")
+    sheets = []
+    monkeypatch.setattr(
+        "src.explainers.gallery.draw_contact_sheet", lambda *given, **more: sheets.append((given, more))
+    )
+    record = json.loads(run(place, capsys, "--json", "--samples", 1)[1])
+    (tiles, captions, path), more = sheets[-1]
+    assert record["errors"] == str(path) == str(place / "gradcam/transfer/errors.png") and len(tiles) == 2
+    assert "2 of 2 wrong answers" in more["title"]
+    # Red is the first channel's evidence: the first red picture is a green square, and the other way round.
+    for caption, predicted, true in zip(captions, ("red", "green"), ("green", "red")):
+        lines = caption.split("\n")
+        assert lines[0].endswith(predicted) and lines[1].endswith(true) and lines[2] == "a map without evidence"
+    for tile in tiles:
+        picture, for_predicted, for_true = np.split(tile, 3, axis=1)
+        assert not np.array_equal(picture, for_predicted) and np.array_equal(picture, for_true)
+    monkeypatch.undo()
+    run(place, capsys, "--samples", 1)
+    assert read_image(path).std() > 10
+    for name in CLASS_NAMES:
+        (place / f"data/test/{name}/0.png").unlink()
+    record = json.loads(run(place, capsys, "--json", "--samples", 1)[1])
+    assert record["accuracy"] == 1 and record["errors"] is None and not path.exists()
+
+
 def _without_network(place):
     """As a bundle of a network that OpenVINO does not take."""
     record = place / "models/transfer/bundle.json"

@@ -11,7 +11,13 @@ from src.drawing import GREEN, RED, draw_contact_sheet
 from src.explainers.base import Explanation
 from src.explainers.stream import ExplainedPictures
 from src.explainers.targets import name_contrast
-from src.explanation_drawing import color_bar, draw_class_focus, draw_explanation, explanation_pair
+from src.explanation_drawing import (
+    color_bar,
+    draw_class_focus,
+    draw_explanation,
+    explanation_of_error,
+    explanation_pair,
+)
 from src.files import atomic_folder
 from src.heatmap_drawing import describe_maximum, scale_maximum, write_overlay
 from src.imaging import read_image
@@ -19,6 +25,7 @@ from src.progress import track
 from src.settings import random_generator
 
 SHEET_PICTURES = 24
+ERRORS = 16  # on the sheet of wrong answers
 FOCUS_CLASSES, FOCUS_PICTURES = 24, 200  # on the sheet of what classes look for: rows, and pictures in each mean
 
 
@@ -40,6 +47,14 @@ def choose_samples(correct: np.ndarray, labels: np.ndarray, per_class: int, seed
         wrong_count = min(len(wrong), max(per_class // 2, per_class - len(right)))
         chosen += [*wrong[:wrong_count].tolist(), *right[: per_class - wrong_count].tolist()]
     return chosen
+
+
+def choose_errors(explained: ExplainedPictures) -> list[int]:
+    """The wrong answers with the largest losses (the least probability for the true class), the largest first."""
+    probabilities = explained.explanation.probabilities
+    wrong = np.flatnonzero(~explained.correct)
+    given = probabilities[wrong, explained.labels[wrong]]
+    return wrong[np.argsort(given, kind="stable")[:ERRORS]].tolist()
 
 
 class Gallery:
@@ -177,6 +192,43 @@ class Gallery:
         )
         return path
 
+    def draw_errors(self, true: Explanation | None, wrong: int, name: str = "errors.png") -> Path | None:
+        """Write a sheet of wrong answers: the picture, what spoke for the predicted class, what for the true one.
+
+        Args:
+            true: the gallery's pictures explained for their true classes; None where no answer is wrong.
+            wrong: how many wrong answers there are, shown or not.
+
+        Returns:
+            The path; None where no answer is wrong, and no older file of that name any more.
+        """
+        path = self.folder / name
+        if true is None:
+            path.unlink(missing_ok=True)
+            return None
+        style = {"signed": self.signed, "contours": self.contours, "clip": self.clip}
+        tiles, captions = [], []
+        for index, picture in enumerate(self.explained.paths):
+            maps = self.explained.explanation.heatmaps[index], true.heatmaps[index]
+            tiles.append(explanation_of_error(read_image(picture), *maps, self.colormap, **style))
+            agreement = _correlation(*maps)
+            alike = "a map without evidence" if agreement is None else f"correlation of the two maps {agreement:.2f}"
+            named, right = self._name(self.explained.explanation, index), self._name(true, index)
+            captions.append(f"predicted ({named[1]:.1%}): {named[0]}\ntrue ({right[1]:.1%}): {right[0]}\n{alike}")
+        draw_contact_sheet(
+            tiles,
+            captions,
+            path,
+            columns=min(2, len(tiles)),
+            title=f"{self._heading()}: {len(tiles)} of {wrong} wrong answers, the largest losses first\n"
+            "picture, map for the predicted class, map for the true class, these two on one scale",
+            cell=None,
+            bar=color_bar(
+                1.0, self.colormap, "share of its scale" if self.clip else "share of the pair's largest value", **style
+            ),
+        )
+        return path
+
     def _heading(self) -> str:
         layer = self.explained.explanation.target_layer
         return f"{self.name}: {self.method}{f' of the layer {layer}' if layer else ''}"
@@ -239,6 +291,13 @@ def free_name(
         if not any(name in taken or name.resolve() in taken if taken is not None else name.exists() for name in names):
             return path
     raise AssertionError("there is always a number")
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Pearson's correlation of two maps of one size; None where one is the same everywhere."""
+    if not (np.ptp(first) > 0 and np.ptp(second) > 0):
+        return None
+    return float(np.corrcoef(np.ravel(first), np.ravel(second))[0, 1])
 
 
 def _evenly(values: np.ndarray, most: int) -> np.ndarray:

@@ -82,16 +82,20 @@ def explain_pictures(
     return ExplainedPictures([str(paths[index]) for index in kept], chosen, parts.join(), failures)
 
 
-def explain_runner_up(
-    explainer: Explainer, read: Callable[[str], np.ndarray], explained: ExplainedPictures, batch_size: int = 32
+def explain_again(
+    explainer: Explainer,
+    read: Callable[[str], np.ndarray],
+    explained: ExplainedPictures,
+    class_index: Sequence[int],
+    batch_size: int = 32,
 ) -> Explanation:
-    """The same pictures explained for the class that came next to the explained one."""
+    """The same pictures explained for other classes, one each: those that came next, or the true ones."""
     second = explain_pictures(
         explainer,
         read,
         explained.paths,
         explained.labels,
-        class_index=explained.explanation.runner_up,
+        class_index=class_index,
         batch_size=batch_size,
     )
     if second.failures:

@@ -7,7 +7,7 @@ import pytest
 
 from src.explainers import stream
 from src.explainers.base import Explanation, Passes
-from src.explainers.stream import ExplanationStore, explain_pictures, explain_runner_up
+from src.explainers.stream import ExplanationStore, explain_again, explain_pictures
 
 
 def _part(number: int, count: int = 3) -> Explanation:
@@ -67,7 +67,7 @@ def test_each_picture_may_have_a_class_of_its_own():
     assert explained.explanation.heatmaps[:, 0, 0].tolist() == [2, 0, 1, 2]
     plain = explain_pictures(Index(), read, list(values), [-1] * 4, batch_size=3)
     assert plain.explanation.class_index.tolist() == [0, 1, 1, 1]
-    second = explain_runner_up(Index(), read, plain, batch_size=2)
+    second = explain_again(Index(), read, plain, plain.explanation.runner_up, batch_size=2)
     assert second.class_index.tolist() == [1, 0, 2, 0]
     few = plain.select([2, 0])
     assert few.paths == ["c", "a"] and few.explanation.class_index.tolist() == [1, 0]
