@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # A file's tests stay in one process, which keeps what its fixtures made; each process takes some 2 GB of memory.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo shortcut test test-quick test-slow test-parity lint install clean
+.PHONY: demo shortcut notebooks test test-quick test-slow test-parity lint install clean
 
 install: $(READY)
 
@@ -55,7 +55,15 @@ test: $(READY)
 test-quick: $(READY)
 	$(RUN) -m pytest -q -m "not slow and not parity and not commands and not large" $(PARALLEL)
 
-test-slow: $(READY)
+notebooks: $(VENV)/.notebooks
+	$(RUN) notebooks/build.py
+	@echo "Done. Look at: notebooks/*.ipynb"
+
+$(VENV)/.notebooks: $(READY) requirements-notebooks.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-notebooks.txt
+	touch $@
+
+test-slow: $(VENV)/.notebooks
 	$(RUN) -m pytest -q -m slow
 
 # Other public implementations, in an environment of their own: 1.7 GB more, most of it PyTorch (its build for GPUs: 5.6 GB).

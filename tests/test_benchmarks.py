@@ -171,7 +171,8 @@ def test_growth_by_its_formulas():
     # with a start of 5 s: the exponent is below 1, the further picture costs what it costs
     facts = summarise([(n, 5 + 2e-3 * n, 1.0, 300.0) for n in counts])
     assert facts["exponent"] < 0.6 and facts["ms_per_further_picture"] == pytest.approx([2, 2])
-    assert facts["cpu_exponent"] == facts["mb_per_1000"] == facts["mb_per_1000_at_last"] == 0
+    rest = [facts[name] for name in ("cpu_exponent", "mb_per_1000", "mb_per_1000_at_last")]
+    assert rest == pytest.approx([0, 0, 0], abs=1e-9)
 
 
 def test_the_peak_memory_is_that_of_the_process():

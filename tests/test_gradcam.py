@@ -105,7 +105,7 @@ def test_wrong_answers_are_explained_for_the_predicted_and_the_true_class(place,
     )
     record = json.loads(run(place, capsys, "--json", "--samples", 1)[1])
     (tiles, captions, path), more = sheets[-1]
-    assert record["errors"] == str(path) == str(place / "gradcam/transfer/errors.png") and len(tiles) == 2
+    assert record["errors"] == str(path) == str(place / "gradcam/transfer/errors_explained.png") and len(tiles) == 2
     assert "2 of 2 wrong answers" in more["title"]
     # Red is the first channel's evidence: the first red picture is a green square, and the other way round.
     for caption, predicted, true in zip(captions, ("red", "green"), ("green", "red")):

@@ -192,7 +192,7 @@ class Gallery:
         )
         return path
 
-    def draw_errors(self, true: Explanation | None, wrong: int, name: str = "errors.png") -> Path | None:
+    def draw_errors(self, true: Explanation | None, wrong: int, name: str = "errors_explained.png") -> Path | None:
         """Write a sheet of wrong answers: the picture, what spoke for the predicted class, what for the true one.
 
         Args:

@@ -1,0 +1,35 @@
+# ---
+# jupyter:
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+# ---
+
+# %% [markdown]
+# # 3. SimpleCNN learns by heart
+#
+# No augmentation, no dropout. First: which learning rate? The test raises it from batch to batch and watches the loss.
+
+# %%
+import csv
+from pathlib import Path
+
+from common import FOLDERS, GRADCAM, MODELS, SIMPLE, TRAINING, run, show, split, train
+
+from src.baseline_cnn import main as baseline_cnn
+
+split()
+run(baseline_cnn, *FOLDERS, *TRAINING[:4], *SIMPLE, "--output", GRADCAM, "--find-rate")
+show(Path(GRADCAM, "simple_cnn", "learning_rate.png"))
+
+# %%
+train(*SIMPLE)
+show(Path(MODELS, "simple_cnn", "training_curves.png"))
+
+# %% [markdown]
+# The training part is learnt, the validation part is not: that is overfitting. The best epoch by validation loss is the
+# one that is kept.
+
+# %%
+with open(Path(MODELS, "simple_cnn", "history.csv"), newline="") as stream:
+    epochs = list(csv.DictReader(stream))
+for row in epochs:
+    print({key: row[key] for key in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")})
