@@ -40,7 +40,7 @@ def judge_models(arguments: Namespace, class_names: list[str]) -> Iterator[tuple
                 raise
             say(f"Skipped: {error}.")
             continue
-        yield bundle.name, _judge(bundle.name, parts, class_names, arguments)
+        yield bundle.name, _judge(bundle.name, parts, class_names, arguments, temperature=bundle.temperature)
 
 
 def judge_ensemble(judged: dict[str, Judged], class_names: list[str], arguments: Namespace) -> Judged:
@@ -53,7 +53,7 @@ def judge_ensemble(judged: dict[str, Judged], class_names: list[str], arguments:
     parts = [_average([member.test for member in members])]
     if arguments.gap:
         parts.append(_average([member.train for member in members]))
-    return _judge(ENSEMBLE, parts, class_names, arguments)
+    return _judge(ENSEMBLE, parts, class_names, arguments, members=list(judged))
 
 
 def compare(judged: dict[str, Judged], output: Path) -> list[PairedComparison]:
@@ -111,8 +111,12 @@ def _list_parts(arguments: Namespace) -> tuple[str, ...]:
     return ("test", "train") if arguments.gap else ("test",)
 
 
-def _judge(name: str, parts: list[Predictions], class_names: list[str], arguments: Namespace) -> Judged:
-    """Figures of the test part's answers, and of the training part's where they follow; saved under the name."""
+def _judge(name: str, parts: list[Predictions], class_names: list[str], arguments: Namespace, **record) -> Judged:
+    """Figures of the test part's answers, and of the training part's where they follow; saved under the name.
+
+    Args:
+        record: temperature or members, as for ``evaluate_predictions``.
+    """
     test, train = parts[0], parts[1] if len(parts) > 1 else None
     evaluation = evaluate_predictions(
         test.labels,
@@ -121,6 +125,7 @@ def _judge(name: str, parts: list[Predictions], class_names: list[str], argument
         before=test.before,
         train=(int(train.right.sum()), len(train.right)) if train else None,
         flips=arguments.flips,
+        **record,
     )
     save_evaluation(Path(arguments.output) / name, evaluation, test, class_names)
     return Judged(evaluation, test, train)

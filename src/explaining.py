@@ -83,6 +83,7 @@ class Task:
             target=class_logit if self.versus is None else class_contrast(self.versus),
             engine=self._make_engine,
             black=self.black,
+            soften=self.bundle.soften,
         )
 
     def _make_engine(self, inputs, outputs: dict):

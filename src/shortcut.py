@@ -50,7 +50,9 @@ def compare_pictures(bundle, arguments, pictures: Sequence[Path]) -> dict:
     from src.explainers.stream import explain_pictures
 
     class_names = list(bundle.class_names)
-    explainer = create_explainer("gradcam", bundle.model, target_layer=bundle.target_layer or None)
+    explainer = create_explainer(
+        "gradcam", bundle.model, target_layer=bundle.target_layer or None, soften=bundle.soften
+    )
     labels = [class_names.index(path.parts[1]) for path in pictures]
     both = []
     for folder in (arguments.data, arguments.plain):

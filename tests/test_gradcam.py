@@ -123,6 +123,20 @@ def test_wrong_answers_are_explained_for_the_predicted_and_the_true_class(place,
     assert record["accuracy"] == 1 and record["errors"] is None and not path.exists()
 
 
+def test_the_confidences_beside_a_map_are_those_of_prediction(place, tmp_path, capsys):
+    place = shutil.copytree(place, tmp_path / "place")
+    found = []
+    for temperature in (1.0, 4.0):
+        record = place / "models/transfer/bundle.json"
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"temperature": temperature}))
+        picture = place / "data/test/red/1.png"
+        explained = json.loads(run(place, capsys, "--image", picture, "--json")[1])["pictures"][0]
+        bundle = load_bundle("transfer", place / "models")
+        assert explained["confidence"] == pytest.approx(bundle.predict(bundle.prepare([picture])).max(), abs=1e-6)
+        found.append(explained)
+    assert found[0]["confidence"] > found[1]["confidence"] + 1e-4 and found[0]["max"] == found[1]["max"]
+
+
 def _without_network(place):
     """As a bundle of a network that OpenVINO does not take."""
     record = place / "models/transfer/bundle.json"

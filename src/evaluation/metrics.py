@@ -1,5 +1,6 @@
 """Figures of a classifier on pictures it was not trained on, each with its n, by scikit-learn where it has them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,8 @@ class Evaluation:
         selective: what refusing the unsure answers brings.
         gap: to the accuracy on the training part, where that was asked for.
         flips: whether each answer is that to the picture and to its mirror image together.
+        temperature: what the model's logits are divided by.
+        members: the models of an ensemble; empty for one model.
     """
 
     n: int
@@ -72,6 +75,8 @@ class Evaluation:
     selective: RiskCoverage
     gap: Gap | None = None
     flips: bool = False
+    temperature: float = 1.0
+    members: tuple[str, ...] = ()
 
     @property
     def right(self) -> int:
@@ -95,6 +100,8 @@ class Evaluation:
             "selective": self._selective_as_json(),
             "gap": None if self.gap is None else self.gap.as_json(),
             "test_time_flips": self.flips,
+            "temperature": self.temperature,
+            "members": list(self.members),
             "n": self.n,
         }
 
@@ -127,6 +134,8 @@ def evaluate_predictions(
     before: np.ndarray | None = None,
     train: tuple[int, int] | None = None,
     flips: bool = False,
+    temperature: float = 1.0,
+    members: Sequence[str] = (),
 ) -> Evaluation:
     """All figures.
 
@@ -135,7 +144,7 @@ def evaluate_predictions(
         probabilities: float (N, C).
         before: the same before the temperature; None where there is none.
         train: how many answers on the training part are right, and how many there are; for the gap.
-        flips: for the record.
+        flips, temperature, members: for the record.
     """
     labels, probabilities = np.asarray(labels, int), np.asarray(probabilities, float)
     count = len(class_names)
@@ -175,6 +184,8 @@ def evaluate_predictions(
         selective=trade_coverage(probabilities.max(axis=1), hits),
         gap=_gap(*train, right, len(labels)) if train else None,
         flips=flips,
+        temperature=temperature,
+        members=tuple(members),
     )
 
 

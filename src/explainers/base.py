@@ -19,7 +19,8 @@ class Explanation:
         heatmaps: float32 (N, h, w), raw: neither normalised nor enlarged, at the target layer's own resolution, or at
             that of the inputs for methods without a layer.
         logits: float32 (N, C); one sigmoid unit z stands as (-z, z).
-        probabilities: float32 (N, C), the model's own; one sigmoid unit p stands as (1 - p, p).
+        probabilities: float32 (N, C), the model's own, softened if the :class:`ExplainedModel` says so; one sigmoid
+            unit p stands as (1 - p, p).
         class_index: int (N,), the class that each map is about.
         target_layer: the layer whose activations were weighed; "" for methods without one.
     """
@@ -151,7 +152,8 @@ class Explainer:
         heatmaps, logits, probabilities, explained = results
         if not (np.isfinite(heatmaps).all() and np.isfinite(logits).all()):
             raise UserError("the model's values are not finite (NaN or infinite); its training went astray, train anew")
-        return Explanation(heatmaps.astype(np.float32, copy=False), logits, probabilities, explained, self.target_layer)
+        shown = self.explained.soften(probabilities)
+        return Explanation(heatmaps.astype(np.float32, copy=False), logits, shown, explained, self.target_layer)
 
     def compute(self, inputs: np.ndarray, wanted: np.ndarray) -> tuple:
         """Heatmaps (N, h, w), logits, probabilities and class_index of checked inputs.

@@ -39,6 +39,8 @@ class ExplainedModel:
             activations of a target layer (an output of that layer's name). It is left aside where it is Keras again,
             and while the weights are not what they were when it was made.
         black: the input values of a black pixel, a number or (3,): 0 for RGB 0..255 and 0..1.
+        soften: what makes of the network's probabilities (N, C) the ones that people are shown, by a temperature say;
+            None leaves them as they are. Logits, and so all maps and measures, know nothing of it.
 
     Attributes:
         input_shape: (H, W, 3), None where any size fits.
@@ -54,13 +56,14 @@ class ExplainedModel:
         target: Target = class_logit,
         engine: EngineFactory | None = None,
         black: float | Sequence[float] = 0.0,
+        soften: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         # Not the caller's object: it may be kept as the key of what is explained, and should die when it is dropped.
         self.model = as_functional(model)
         self._answer_model = build_answer_model(self.model)
         self.target, self.black = target, np.asarray(black, np.float32)
         self.versus = getattr(target, "versus", None)
-        self._engine_factory = engine
+        self._engine_factory, self.soften = engine, soften or (lambda probabilities: probabilities)
         self.input_shape = tuple(model.inputs[0].shape[1:])
         self.class_count = max(model.outputs[0].shape[-1], 2)
         if self.versus is not None and self.versus >= self.class_count:

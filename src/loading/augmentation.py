@@ -1,7 +1,8 @@
 """What training pictures are put through, as settings. Loads neither TensorFlow nor OpenCV, for the sake of parsers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from src.errors import UserError
 from src.settings import (
     check_options,
     natural_float,
@@ -15,11 +16,13 @@ from src.settings import (
 
 CROP_FILLS = ("reflect", "constant")
 MOST_OPERATIONS = 14  # of RandAugment on one picture: as many as it chooses from
+# What acts only beside another option; all of them act only where there is augmentation.
+_NEEDED = {"crop_fill": "crop_padding", "rand_magnitude": "rand_augment"}
 
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """Random views of training pictures. Raises ``UserError`` for a value out of bounds."""
+    """Random views of training pictures. Raises ``UserError`` for a value out of bounds, or one that does nothing."""
 
     augment: bool = option(True, "random views of the training pictures; without it all below is off")
     rotation: float = option(20.0, "turn by up to so many degrees either way", type=natural_float)
@@ -38,6 +41,12 @@ class AugmentationSettings:
 
     def __post_init__(self):
         check_options(self)
+        changed = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
+        for name in changed:
+            needed = _NEEDED.get(name, "augment")
+            if not getattr(self, needed) and name != "augment":
+                flags = f"--{name.replace('_', '-')}", f"--{needed.replace('_', '-')}"
+                raise UserError(f"{flags[0]} does nothing without {flags[1]}; give both or neither")
 
     def generator_arguments(self) -> dict:
         """Keyword arguments for :class:`~src.loading.generator.ImageDataGenerator`; none of what is off at first."""

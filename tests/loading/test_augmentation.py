@@ -39,7 +39,21 @@ def test_the_defaults_are_what_they_were():
     }
     assert AugmentationSettings().generator_arguments() == before == AUGMENTATION
     assert repr(AUGMENTATION) == repr(before), "20 and 20.0 would be two fingerprints"
-    assert AugmentationSettings(augment=False, crop_padding=4, erasing=0.5).generator_arguments() == {}
+    assert AugmentationSettings(augment=False).generator_arguments() == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"augment": False, "erasing": 0.5}, "--erasing does nothing without --augment"),
+        ({"augment": False, "crop_padding": 4}, "--crop-padding does nothing without --augment"),
+        ({"crop_fill": "constant"}, "--crop-fill does nothing without --crop-padding"),
+        ({"rand_magnitude": 3.0}, "--rand-magnitude does nothing without --rand-augment"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(options, reason):
+    with pytest.raises(UserError, match=reason):
+        AugmentationSettings(**options)
 
 
 def test_each_field_is_an_option_and_changes_the_arguments():
