@@ -32,6 +32,17 @@ def scaled(filters: int, width: float) -> int:
     return max(1, round(filters * width))
 
 
+def _uniform(fan_in: int) -> dict:
+    """Initializers of kernel and bias, both uniform within 1 / sqrt(fan_in): PyTorch's, under which S3 trained.
+
+    Keras' own kernels begin larger (Glorot & Bengio 2010). With them 97% of RegularizedCNN's dense units were dead after
+    one epoch of CIFAR-10 at S3's rate, and it learnt next to nothing; with these 77% are, and it learns.
+    """
+    bound = fan_in**-0.5
+    draw = keras.initializers.RandomUniform
+    return {"kernel_initializer": draw(-bound, bound), "bias_initializer": draw(-bound, bound)}
+
+
 def build_simple_cnn(
     class_count: int,
     image_size: tuple[int, int] = (32, 32),
@@ -49,13 +60,14 @@ def build_simple_cnn(
     """
     inputs, x = picture_input(image_size, "0-1", grayscale)
     for index, filters in enumerate((32, 64), start=1):
-        x = layers.Conv2D(scaled(filters, width), 3, padding="same", name=f"conv{index}")(x)
+        start = _uniform(9 * x.shape[-1])
+        x = layers.Conv2D(scaled(filters, width), 3, padding="same", name=f"conv{index}", **start)(x)
         if normalized:
             x = layers.BatchNormalization(name=f"bn{index}")(x)
         x = layers.ReLU(name=f"relu{index}")(x)
         x = layers.MaxPooling2D(2, name=f"pool{index}")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(scaled(128, width), activation="relu", name="dense")(x)
+    x = layers.Dense(scaled(128, width), activation="relu", name="dense", **_uniform(x.shape[-1]))(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     name = "regularized_cnn" if normalized else "simple_cnn"

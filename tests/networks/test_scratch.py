@@ -143,3 +143,14 @@ def test_pictures_that_are_too_small(name):
 def test_unknown_name():
     with pytest.raises(UserError, match="simple_cnn"):
         build_scratch_model("vgg", 2, (32, 32))
+
+
+@pytest.mark.parametrize("name", ["simple_cnn", "regularized_cnn"])
+def test_small_networks_begin_as_in_pytorch(name):
+    """Uniform within 1 / sqrt(fan in), kernels and biases; Keras' own begin killed RegularizedCNN."""
+    model = build_scratch_model(name, 10, (32, 32))
+    for layer, fan_in in (("conv1", 27), ("conv2", 288), ("dense", 4096)):
+        kernel, bias = model.get_layer(layer).get_weights()
+        bound = fan_in**-0.5
+        assert np.abs(kernel).max() <= bound and np.abs(bias).max() <= bound
+        assert kernel.std() == pytest.approx(bound / 3**0.5, rel=0.1) and bias.std() > 0.3 * bound
