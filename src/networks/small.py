@@ -35,8 +35,8 @@ def scaled(filters: int, width: float) -> int:
 def _uniform(fan_in: int) -> dict:
     """Initializers of kernel and bias, both uniform within 1 / sqrt(fan_in): PyTorch's, under which S3 trained.
 
-    Keras' own kernels begin larger (Glorot & Bengio 2010). With them 97% of RegularizedCNN's dense units were dead after
-    one epoch of CIFAR-10 at S3's rate, and it learnt next to nothing; with these 77% are, and it learns.
+    Keras' own kernels begin larger (Glorot & Bengio 2010). With them 97% of RegularizedCNN's dense units were dead
+    after one epoch of CIFAR-10 at S3's rate, and it learnt next to nothing; with these 77% are, and it learns.
     """
     bound = fan_in**-0.5
     draw = keras.initializers.RandomUniform
