@@ -30,7 +30,7 @@ REGULARIZED = [
     "--zoom",
     "0",
 ]
-REGULARIZED += ["--crop-padding", "4"]
+REGULARIZED += ["--crop-padding", "4", "--warmup-epochs", "1"]
 FAST = ["--network", "fast_cnn", "--name", "fast_cnn", "--width", "0.25", "--rotation", "10"]
 FAST += ["--optimizer", "muon", "--rate", "0.01", "--schedule", "linear"]
 TRAINING = ["--image-size", "48", "--batch-size", "64", "--epochs", EPOCHS, "--patience", EPOCHS]
