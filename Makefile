@@ -56,7 +56,7 @@ test-quick: $(READY)
 	$(RUN) -m pytest -q -m "not slow and not parity and not commands and not large" $(PARALLEL)
 
 notebooks: $(VENV)/.notebooks
-	$(RUN) notebooks/build.py
+	$(RUN) notebooks/execute.py
 	@echo "Done. Look at: notebooks/*.ipynb"
 
 $(VENV)/.notebooks: $(READY) requirements-notebooks.txt

@@ -44,4 +44,4 @@ print("classes:", train.class_indices)
 print("pictures of each:", np.bincount(train.classes))
 
 # %% [markdown]
-# Classes of equal size: then a share of right answers means what it says. Where they are not, see `--balance`.
+# Are the classes of equal size? Then a share of right answers means what it says. Where they are not, see `--balance`.

@@ -12,12 +12,12 @@
 import csv
 from pathlib import Path
 
-from common import FOLDERS, GRADCAM, MODELS, SIMPLE, TRAINING, run, show, split, train
+from common import FOLDERS, GRADCAM, MODELS, SIMPLE, SIZE, run, show, split, train
 
 from src.baseline_cnn import main as baseline_cnn
 
 split()
-run(baseline_cnn, *FOLDERS, *TRAINING[:4], *SIMPLE, "--output", GRADCAM, "--find-rate")
+run(baseline_cnn, *FOLDERS, *SIZE, *SIMPLE, "--output", GRADCAM, "--find-rate")
 show(Path(GRADCAM, "simple_cnn", "learning_rate.png"))
 
 # %%
@@ -25,8 +25,8 @@ train(*SIMPLE)
 show(Path(MODELS, "simple_cnn", "training_curves.png"))
 
 # %% [markdown]
-# The training part is learnt, the validation part is not: that is overfitting. The best epoch by validation loss is the
-# one that is kept.
+# Where training accuracy goes on rising while validation stands still, pictures are learnt by heart: overfitting. The
+# best epoch by validation loss is the one that is kept.
 
 # %%
 with open(Path(MODELS, "simple_cnn", "history.csv"), newline="") as stream:

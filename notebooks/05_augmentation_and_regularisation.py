@@ -21,8 +21,8 @@ train(*REGULARIZED)
 show(Path(MODELS, "regularized_cnn", "training_curves.png"))
 
 # %% [markdown]
-# Of the drawn shapes it learns next to nothing: dropout and shifted pictures keep it from learning by heart, which was
-# all that SimpleCNN did, and teach it nothing else. (Of CIFAR-10, `PICTURES=cifar10`, it learns as much as SimpleCNN.)
+# Does it learn at all? Of the drawn shapes next to nothing: dropout and shifted pictures keep it from learning by
+# heart, which was all that SimpleCNN did, and teach it nothing else.
 #
 # A network of another make: no dense layer that has a weight for every place, BatchNormalization after each
 # convolution, a first layer that whitens, and a learning rate that falls to zero.

@@ -1,5 +1,6 @@
 """What the six notebooks share: where their things lie, and what an earlier one would have left."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ sys.path.insert(0, str(ROOT))
 
 # A folder or an archive of your own pictures, or a data set's name, as cifar10; drawn ones if not given.
 SOURCE = os.environ.get("PICTURES", "shapes")
-PLACE = Path(os.environ.get("NOTEBOOKS_OUTPUT", ROOT / "experiments" / "notebooks"))
+PLACE = Path(os.environ.get("NOTEBOOKS_OUTPUT", ROOT / "experiments" / "notebooks"), Path(SOURCE).name)
 DATA, MODELS, GRADCAM = (str(PLACE / name) for name in ("data", "models", "gradcam"))
 FOLDERS = ["--data", DATA, "--models-dir", MODELS]
 EPOCHS = os.environ.get("EPOCHS", "15")
@@ -30,15 +31,16 @@ REGULARIZED = [
     "--zoom",
     "0",
 ]
-REGULARIZED += ["--crop-padding", "4", "--warmup-epochs", "1"]
+REGULARIZED += ["--crop-padding", "4", "--warmup-epochs", "0.5"]
 FAST = ["--network", "fast_cnn", "--name", "fast_cnn", "--width", "0.25", "--rotation", "10"]
 FAST += ["--optimizer", "muon", "--rate", "0.01", "--schedule", "linear"]
-TRAINING = ["--image-size", "48", "--batch-size", "64", "--epochs", EPOCHS, "--patience", EPOCHS]
+SIZE = ["--image-size", "48", "--batch-size", "64"]
+TRAINING = [*SIZE, "--epochs", EPOCHS, "--patience", EPOCHS]
 
 
 def run(main, *words: str) -> None:
     """A command of this project, as typed in a shell. Raises ``RuntimeError`` where it fails."""
-    if code := main(list(words)):
+    if (code := main(list(words))) not in (None, 0, 3):  # 3: done, but for some pictures that could not be read
         raise RuntimeError(f"exit code {code}: the last line above says what to do")
 
 
@@ -57,10 +59,13 @@ def split() -> None:
 
 
 def train(*options: str) -> None:
-    """Train by ``src.baseline_cnn`` with these options, unless the model is there."""
-    from src.baseline_cnn import main
+    """Train by ``src.baseline_cnn`` with these options, unless the model is there and was trained by the same."""
+    from src.baseline_cnn import KINDS, main
+    from src.settings import recorded_options
 
     split()
-    name = options[options.index("--name") + 1]
-    if not Path(MODELS, name, "bundle.json").is_file():
-        run(main, *FOLDERS, *TRAINING, *options)
+    words = [*FOLDERS, *TRAINING, *options]
+    wanted = recorded_options(KINDS, words)
+    record = Path(MODELS, wanted["name"], "bundle.json")
+    if not record.is_file() or json.loads(record.read_text(encoding="utf-8"))["settings"] != wanted:
+        run(main, *words)

@@ -64,6 +64,9 @@ class BaselineSettings:
             raise UserError("--epochs 0 trains nothing; give it some")
 
 
+KINDS = (BaselineSettings, TrainingSettings, AugmentationSettings)
+
+
 def build_baseline_model(class_count: int, image_size: tuple[int, int] = (224, 224)):
     """S1's network; see :func:`src.networks.baseline.build_baseline_model`."""
     from src.networks.baseline import build_baseline_model as build  # importing the command loads no TensorFlow
@@ -229,7 +232,7 @@ def find_rate(settings: BaselineSettings, training: TrainingSettings, augmentati
 @command
 def main(argv=None) -> None:
     parser = create_parser("Train a convolutional network from scratch.", EXAMPLES)
-    for kind in (kinds := (BaselineSettings, TrainingSettings, AugmentationSettings)):
+    for kind in KINDS:
         add_options(parser, kind)
     parser.add_argument(
         "--find-rate", action="store_true", help="train nothing; draw the loss against the learning rate"
@@ -238,7 +241,8 @@ def main(argv=None) -> None:
     parser.add_argument("--tensorboard", metavar="FOLDER", help="also write TensorBoard's logs into this folder")
     parser.add_argument("--json", action="store_true", help="print the kept epoch's metrics as one JSON line")
     arguments = parser.parse_args(argv)
-    settings, training, augmentation = (read_options(kind, arguments) for kind in kinds)
+    settings, training, augmentation = (read_options(kind, arguments) for kind in KINDS)
+    augmentation.note_idle()
     if arguments.find_rate:
         picture, finding = find_rate(settings, training, augmentation, arguments.output)
         result = {"picture": str(picture), "suggestion": finding.suggestion}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from src.errors import command
 from src.loading.augmentation import AugmentationSettings
-from src.settings import add_options, create_parser, positive_int, quiet_tensorflow, read_options
+from src.settings import add_options, create_parser, positive_int, quiet_tensorflow, read_options, seed_int
 
 if TYPE_CHECKING:
     from src.loading.iterator import surface_errors
@@ -50,12 +50,13 @@ def main(argv=None) -> int | None:
     parser.add_argument("--data", default="data", help="folder with train, val and test, made by split_dataset.py")
     parser.add_argument("--image-size", type=positive_int, default=224, help="height and width of the views")
     parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
-    parser.add_argument("--seed", type=int, default=42, help="order and views are functions of it")
+    parser.add_argument("--seed", type=seed_int, default=42, help="order and views are functions of it")
     parser.add_argument("--output", default="gradcam", help="the picture goes to data/augmentation.png in this folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     add_options(parser, AugmentationSettings)
     arguments = parser.parse_args(argv)
     augmentation = read_options(AugmentationSettings, arguments)
+    augmentation.note_idle()
 
     from src.loading.folder import check_data_folder
 

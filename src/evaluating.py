@@ -53,7 +53,7 @@ def judge_ensemble(judged: dict[str, Judged], class_names: list[str], arguments:
     parts = [_average([member.test for member in members])]
     if arguments.gap:
         parts.append(_average([member.train for member in members]))
-    return _judge(ENSEMBLE, parts, class_names, arguments, members=list(judged))
+    return _judge(ENSEMBLE, parts, class_names, arguments, temperature=None, members=list(judged))
 
 
 def compare(judged: dict[str, Judged], output: Path) -> list[PairedComparison]:

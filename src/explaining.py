@@ -121,7 +121,8 @@ class Task:
         """Whether the class that came next is drawn too: as it was asked for, else where that takes little."""
         if self.arguments.runner_up is not None:
             return self.arguments.runner_up
-        return self.versus is None and explainer.class_specific and explainer.passes.cost <= RUNNER_UP_COST
+        told = self.versus is None and explainer.class_specific and explainer.comparable
+        return told and explainer.passes.cost <= RUNNER_UP_COST
 
     def title(self, method: str) -> str:
         """The method's name, with what was done to its maps."""
@@ -159,6 +160,7 @@ def describe(task: Task) -> dict:
         "title": "all methods" if every else task.title(arguments.method),
         "explained_class": None if task.class_index is None else names[task.class_index],
         "flips": arguments.flips,
+        "temperature": task.bundle.temperature,
         **versus,
     }
 
@@ -194,14 +196,17 @@ def explain_test_part(task: Task) -> tuple[dict, list]:
     sheet = gallery.draw_sheet(range(len(chosen)))
     if task.class_index is None and task.versus is None:
         open_gallery(task, explainer, explained).draw_class_focus()
-        summary["errors"] = explain_errors(task, explainer, explained)
     if task.bundle.name == "transfer" and arguments.method == "gradcam":
         with atomic_file(Path(arguments.output) / "gradcam_sample.png") as temporary:
             shutil.copyfile(sheet, temporary)
-    return describe(task) | summary | {"output": str(folder)}, explained.failures
+    wrong = None
+    if task.class_index is None and task.versus is None:
+        wrong = explain_errors(task, explainer, explained)
+    record = describe(task) | summary | {"errors_sheet": str(wrong) if wrong else None, "output": str(folder)}
+    return record, explained.failures
 
 
-def explain_errors(task: Task, explainer: Explainer, explained: ExplainedPictures) -> str | None:
+def explain_errors(task: Task, explainer: Explainer, explained: ExplainedPictures) -> Path | None:
     """Draw why wrong answers were given: their maps for the predicted class beside those for the true one.
 
     Returns the sheet's path; None where no answer is wrong, or where the method has one map for all classes.
@@ -211,9 +216,9 @@ def explain_errors(task: Task, explainer: Explainer, explained: ExplainedPicture
     shown = explained.select(choose_errors(explained))
     gallery, true = open_gallery(task, explainer, shown), None
     if shown.paths:
+        say(f"{len(shown.paths)} wrong answers once more, for their true classes.")
         true = explain_again(explainer, task.bundle.read, shown, shown.labels, task.arguments.batch_size)
-    path = gallery.draw_errors(true, int((~explained.correct).sum()))
-    return path and str(path)
+    return gallery.draw_errors(true, int((~explained.correct).sum()))
 
 
 def explain_single_pictures(task: Task, paths: list[str]) -> tuple[dict, list]:
@@ -325,4 +330,5 @@ def open_gallery(task: Task, explainer: Explainer, explained: ExplainedPictures,
         runner_up=second,
         name=task.bundle.name,
         versus=None if task.versus is None else task.bundle.class_names[task.versus],
+        comparable=explainer.comparable,
     )

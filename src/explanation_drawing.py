@@ -1,7 +1,8 @@
-"""Drawings of explanations: one picture, one method on a sheet, many methods side by side, what a class looks for.
+"""Drawings of explanations: one picture, one method on a sheet, wrong answers, many methods side by side, what a class
+looks for.
 
-Each function writes a PNG whole or not at all. ``signed`` and the scales are those of heatmap_drawing.py; ``colormap``
-is that of unsigned maps.
+What is called ``draw_`` writes a PNG whole or not at all; the others make tiles for contact sheets. ``signed`` and the
+scales are those of heatmap_drawing.py; ``colormap`` is that of unsigned maps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -136,22 +137,24 @@ def explanation_of_error(
     signed: bool = False,
     contours: bool = False,
     clip: float = 0.0,
+    one_scale: bool = True,
 ) -> np.ndarray:
     """Picture, overlay for the class that was predicted, overlay for the true one, side by side, for contact sheets.
-
-    Both maps are on one scale, so that it shows which class found more.
 
     Args:
         image: RGB uint8 (H, W, 3); its longer side is brought to ``side`` pixels.
         predicted, true: (h, w) float, raw, by one method.
+        one_scale: both on the scale of the stronger, which shows which class found more; else each on its own.
 
     Returns:
         RGB uint8 (H', 3 W', 3).
     """
     image = fit_image(image, side)
-    maximum = scale_maximum(predicted, true, signed=signed, clip=clip)
-    style = {"signed": signed, "contours": contours}
-    return np.hstack([image, *(overlay_heatmap(image, each, maximum, colormap, **style) for each in (predicted, true))])
+    tiles = [image]
+    for heatmap in (predicted, true):
+        maximum = scale_maximum(*((predicted, true) if one_scale else (heatmap,)), signed=signed, clip=clip)
+        tiles.append(overlay_heatmap(image, heatmap, maximum, colormap, signed=signed, contours=contours))
+    return np.hstack(tiles)
 
 
 def draw_method_sheet(

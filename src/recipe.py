@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import importlib
-import json
 import shlex
 import sys
 import textwrap
@@ -18,7 +17,7 @@ from src.model_choice import BUNDLE_FILE
 from src.progress import say
 from src.recipes.recipe import EXPERIMENTS_DIR, Recipe, find_recipe
 from src.recipes.registry import load_recipes
-from src.settings import create_parser
+from src.settings import create_parser, recorded_options
 
 EXAMPLES = """  python -m src.recipe list
   python -m src.recipe show s3-simple-cnn
@@ -33,7 +32,7 @@ def _result_file(recipe: Recipe, experiments: str) -> Path:
 
 def format_list(recipes: dict[str, Recipe], experiments: str) -> str:
     """A line for each recipe: the claim of the published experiment, the accuracy that a run here had."""
-    rows = [("recipe", "claim", "here", "n", "minutes", "")]
+    rows = [("recipe", "claim", "here", "n", "minutes", "pictures", "")]
     for recipe in recipes.values():
         path = _result_file(recipe, experiments)
         result = read_json(path) if path.is_file() else None
@@ -42,7 +41,8 @@ def format_list(recipes: dict[str, Recipe], experiments: str) -> str:
             f"{result['training_seconds'] / 60:.1f}" if result else f"~{recipe.minutes:g}" if recipe.minutes else "-"
         )
         count = f"{result['n']:,}" if result else "-"
-        rows.append((recipe.name, recipe.claim or "ours", here, count, minutes, recipe.title))
+        pictures = Path(result.get("pictures", "-")).name if result else "-"
+        rows.append((recipe.name, recipe.claim or "ours", here, count, minutes, pictures, recipe.title))
     widths = [max(map(len, column)) for column in zip(*rows)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
@@ -83,7 +83,7 @@ def run_recipe(recipe: Recipe, experiments: str, source: str | None, *, quick: b
     bundle = folders["models"] / recipe.name
     if restart:
         (folders["models"] / CHECKPOINTS_DIR / f"{recipe.name}.npz").unlink(missing_ok=True)
-    if not (quick or restart) and _is_trained(recipe, bundle, folders["data"]):
+    if not (quick or restart) and _is_trained(recipe, bundle, folders["data"], lines["train"]):
         say(f"Trained already: {bundle} (anew with --restart).")
     else:
         _run_stage("train", lines["train"])
@@ -101,19 +101,29 @@ def _verify_split(recipe: Recipe, data: Path, source: str | None) -> None:
     manifest = load_manifest(data)
     wanted = SplitSettings(**recipe.task.split).recorded()
     differing = [name for name, value in wanted.items() if manifest.settings.get(name) != value]
-    if source and Path(manifest.source).name != Path(source).name:
+    if source and not _is_same(manifest.source, source):
         differing.append("source")
+    if not source and manifest.source != recipe.task.source:
+        say(f"{data} holds pictures of {manifest.source}, not those that {recipe.task.source} downloads.")
     if differing:
         raise UserError(f"{data} was split otherwise ({', '.join(differing)}); remove it, or choose another --output")
 
 
-def _is_trained(recipe: Recipe, bundle: Path, data: Path) -> bool:
-    """Whether the bundle is of this recipe as it is now, and of these pictures."""
+def _is_same(recorded: str, source: str) -> bool:
+    """Whether two paths mean the same pictures: one place, or one name where the recorded place is gone."""
+    if Path(recorded).exists() and Path(source).exists():
+        return Path(recorded).samefile(source)
+    return Path(recorded).name == Path(source).name
+
+
+def _is_trained(recipe: Recipe, bundle: Path, data: Path, words: list[str]) -> bool:
+    """Whether the bundle is of this recipe as it is now, ``words`` its training command, and of these pictures."""
     if not (bundle / BUNDLE_FILE).is_file():
         return False
     info = read_json(bundle / BUNDLE_FILE)
-    wanted = json.loads(json.dumps(recipe.options))
-    if any(info["settings"].get(name) != value for name, value in wanted.items()):
+    wanted = recorded_options(importlib.import_module(words[0]).KINDS, words[1:])
+    places = ("data", "models_dir")  # moved with all the experiments, they hold what they held
+    if any(info["settings"].get(name) != value for name, value in wanted.items() if name not in places):
         say(f"{bundle} was trained with other settings: training anew.")
         return False
     return info["data"]["fingerprint"] == load_manifest(data).content_hash
@@ -139,6 +149,7 @@ def _collect(recipe: Recipe, folders: dict[str, Path]) -> dict:
     return {
         "recipe": recipe.name,
         "claim": recipe.claim,
+        "pictures": load_manifest(folders["data"]).source,
         **{key: metrics[key] for key in ("accuracy", "interval", "n", "macro_f1", "collapsed_class")},
         "epochs": len(rows),
         "loss": [float(row["loss"]) for row in rows],
@@ -172,6 +183,9 @@ def main(argv=None) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON line")
     arguments = parser.parse_args(argv)
     recipes = load_recipes()
+    idle = {"list": ("name", "data", "quick", "restart"), "show": ("restart",)}.get(arguments.what, ())
+    if given := [name for name in idle if getattr(arguments, name)]:
+        raise UserError(f"{arguments.what} takes no {'name' if given[0] == 'name' else '--' + given[0]}; leave it out")
     if arguments.what == "list":
         print(format_json({"recipes": list(recipes)}) if arguments.json else format_list(recipes, arguments.output))
         return

@@ -6,13 +6,14 @@ and a key of the saved JSON. Unknown keys are refused, so that a misspelt settin
 
 import argparse
 import dataclasses
+import json
 import logging
 import math
 import os
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from src.errors import UserError
 
@@ -84,6 +85,21 @@ def read_options(settings_class: type, arguments: argparse.Namespace):
     """The settings that the parsed command line stands for."""
     names = [field.name for field in dataclasses.fields(settings_class)]
     return settings_class(**{name: getattr(arguments, name) for name in names})
+
+
+def parse_options(kinds: Sequence[type], words: Sequence[str]) -> list:
+    """Settings of each kind from a command line that has no other options."""
+    parser = argparse.ArgumentParser()
+    for kind in kinds:
+        add_options(parser, kind)
+    arguments = parser.parse_args(list(words))
+    return [read_options(kind, arguments) for kind in kinds]
+
+
+def recorded_options(kinds: Sequence[type], words: Sequence[str]) -> dict:
+    """The same by field name, in one dictionary, as a bundle's JSON records them."""
+    settings = (dataclasses.asdict(each) for each in parse_options(kinds, words))
+    return json.loads(json.dumps({name: value for each in settings for name, value in each.items()}))
 
 
 def load_settings(settings_class: type, values: dict):

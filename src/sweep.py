@@ -41,21 +41,16 @@ def _verify_transfer(settings, schedule, training, augmentation) -> None:
 
 
 def _find_command(name: str, models_dir: str):
-    from src.loading.augmentation import AugmentationSettings
     from src.sweeping.space import SweptCommand
-    from src.training.options import TrainingSettings
 
     if name == "baseline_cnn":
-        from src.baseline_cnn import BaselineSettings, train_baseline
+        from src.baseline_cnn import KINDS, train_baseline
 
-        kinds = (BaselineSettings, TrainingSettings, AugmentationSettings)
-        return SweptCommand(name, kinds, functools.partial(_train_afresh, train_baseline), _verify_baseline)
-    from src.training.schedule import TwoPhaseSettings
-    from src.transfer_model import FEATURES_DIR, TransferSettings, train_transfer
+        return SweptCommand(name, KINDS, functools.partial(_train_afresh, train_baseline), _verify_baseline)
+    from src.transfer_model import FEATURES_DIR, KINDS, train_transfer
 
-    kinds = (TransferSettings, TwoPhaseSettings, TrainingSettings, AugmentationSettings)
     train = functools.partial(_train_afresh, train_transfer, features_dir=Path(models_dir, FEATURES_DIR))
-    return SweptCommand(name, kinds, train, _verify_transfer)
+    return SweptCommand(name, KINDS, train, _verify_transfer)
 
 
 def _create_parser() -> argparse.ArgumentParser:

@@ -23,6 +23,7 @@ from src.settings import (
     share_below_one,
 )
 from src.training.options import TrainingSettings
+from src.training.schedule import TwoPhaseSettings
 
 EXAMPLES = """  python -m src.transfer_model
   python -m src.transfer_model --backbone resnet50 --phase1-epochs 5 --phase2-epochs 5      S1's schedule
@@ -65,6 +66,9 @@ class TransferSettings:
         return self.weights == "none" and self.unfreeze == "all"
 
 
+KINDS = (TransferSettings, TwoPhaseSettings, TrainingSettings, AugmentationSettings)
+
+
 def build_transfer_model(
     class_count: int, backbone: str = "resnet50", image_size: int = 224, weights: str = "imagenet"
 ):
@@ -86,7 +90,7 @@ def _say_what_is_random(settings: TransferSettings) -> None:
 
 def train_transfer(
     settings: TransferSettings,
-    schedule,
+    schedule: TwoPhaseSettings,
     training: TrainingSettings | None = None,
     augmentation: AugmentationSettings | None = None,
     listeners: Sequence[Callable[[dict], None]] = (),
@@ -96,7 +100,6 @@ def train_transfer(
     """Train both phases, keep the best epoch of both on validation, save the bundle.
 
     Args:
-        schedule: a ``TwoPhaseSettings``.
         listeners: are called with each epoch's figures, as ``TrainingHistory`` has them.
         tensorboard: folder of its logs, which then also show the validation part's confusion and wrong answers.
         features_dir: where what frozen layers compute is kept; by itself ``FEATURES_DIR`` in ``models_dir``.
@@ -200,15 +203,14 @@ def _fit(model, base, train, val, settings: TransferSettings, schedule, training
 
 @command
 def main(argv=None) -> None:
-    from src.training.schedule import TwoPhaseSettings
-
     parser = create_parser("Train a classifier over a backbone pre-trained on ImageNet, in two phases.", EXAMPLES)
-    for kind in (kinds := (TransferSettings, TwoPhaseSettings, TrainingSettings, AugmentationSettings)):
+    for kind in KINDS:
         add_options(parser, kind)
     parser.add_argument("--tensorboard", metavar="FOLDER", help="also write TensorBoard's logs into this folder")
     parser.add_argument("--json", action="store_true", help="print the kept epoch's metrics as one JSON line")
     arguments = parser.parse_args(argv)
-    settings, schedule, training, augmentation = (read_options(kind, arguments) for kind in kinds)
+    settings, schedule, training, augmentation = (read_options(kind, arguments) for kind in KINDS)
+    augmentation.note_idle()
     folder, metrics = train_transfer(settings, schedule, training, augmentation, tensorboard=arguments.tensorboard)
     from src.bundle import describe_training
 

@@ -93,7 +93,7 @@ def test_all_at_once(models, small_data, tmp_path, capsys):
     assert len({figures["calibration"]["nll"] for figures in record["models"].values()}) == 3
     pairs = {(pair["first"], pair["second"]): pair for pair in record["pairs"]}
     told = {name: (figures["temperature"], figures["members"]) for name, figures in record["models"].items()}
-    assert told == {"first": (2.0, []), "second": (1.0, []), "ensemble": (1.0, ["first", "second"])}
+    assert told == {"first": (2.0, []), "second": (1.0, []), "ensemble": (None, ["first", "second"])}
     assert set(pairs) == {("first", "second"), ("first", "ensemble"), ("second", "ensemble")}
     assert pairs["first", "second"]["only_first"] == (right["first"] & ~right["second"]).sum()
     assert "first against second: " in err and len(_rows(tmp_path / "pairs.csv")) == 3

@@ -118,6 +118,10 @@ def test_the_two_maps_of_an_error_share_their_scale():
     assert drawn.shape == (100, 300, 3) and np.array_equal(drawn[:, :100], image)
     assert np.array_equal(drawn[:, 100:200], overlay_heatmap(image, weak, 4.0))
     assert np.array_equal(drawn[:, 200:], overlay_heatmap(image, strong, 4.0))
+    apart = drawing.explanation_of_error(image, weak, strong, side=100, one_scale=False)
+    assert np.array_equal(apart[:, 100:200], overlay_heatmap(image, weak, 1.0)) and np.array_equal(
+        apart[:, 200:], drawn[:, 200:]
+    )
     signed = drawing.explanation_of_error(image, -strong, weak, side=100, signed=True)
     assert np.array_equal(signed[:, 100:200], overlay_heatmap(image, -strong, 4.0, signed=True))
 

@@ -17,6 +17,7 @@ import pytest
 from keras import layers
 
 from src.bundle import load_bundle, save_bundle
+from src.drawing import draw_contact_sheet
 from src.errors import UserError
 from src.explainers.cam import ClassActivationMap
 from src.explainers.graph import GradientModel
@@ -98,29 +99,31 @@ def test_the_whole_test_part_is_explained(place, capsys):
 
 
 def test_wrong_answers_are_explained_for_the_predicted_and_the_true_class(place, tmp_path, capsys, monkeypatch):
-    place = shutil.copytree(place, tmp_path / "place")
+    place = shutil.copytree(place, tmp_path / "place", ignore=shutil.ignore_patterns("gradcam"))
     sheets = []
-    monkeypatch.setattr(
-        "src.explainers.gallery.draw_contact_sheet", lambda *given, **more: sheets.append((given, more))
-    )
-    record = json.loads(run(place, capsys, "--json", "--samples", 1)[1])
+
+    def recorded(*given, **more):
+        sheets.append((given, more))
+        draw_contact_sheet(*given, **more)
+
+    monkeypatch.setattr("src.explainers.gallery.draw_contact_sheet", recorded)
+    code, out, err = run(place, capsys, "--json", "--samples", 1)
     (tiles, captions, path), more = sheets[-1]
-    assert record["errors"] == str(path) == str(place / "gradcam/transfer/errors_explained.png") and len(tiles) == 2
-    assert "2 of 2 wrong answers" in more["title"]
-    # Red is the first channel's evidence: the first red picture is a green square, and the other way round.
+    assert code == 0 and "2 wrong answers once more" in err
+    assert json.loads(out)["errors_sheet"] == str(path) == str(place / "gradcam/transfer/errors_explained.png")
+    assert len(tiles) == 2 and "2 of 2 wrong answers" in more["title"] and read_image(path).std() > 10
+    # The first red picture is a green square, and the other way round.
     for caption, predicted, true in zip(captions, ("red", "green"), ("green", "red")):
         lines = caption.split("\n")
-        assert lines[0].endswith(predicted) and lines[1].endswith(true) and lines[2] == "a map without evidence"
+        assert lines[0].endswith(predicted) and lines[1].endswith(true)
+        assert lines[2] == f"no positive evidence for {true}"
     for tile in tiles:
         picture, for_predicted, for_true = np.split(tile, 3, axis=1)
         assert not np.array_equal(picture, for_predicted) and np.array_equal(picture, for_true)
-    monkeypatch.undo()
-    run(place, capsys, "--samples", 1)
-    assert read_image(path).std() > 10
     for name in CLASS_NAMES:
         (place / f"data/test/{name}/0.png").unlink()
     record = json.loads(run(place, capsys, "--json", "--samples", 1)[1])
-    assert record["accuracy"] == 1 and record["errors"] is None and not path.exists()
+    assert record["accuracy"] == 1 and record["errors_sheet"] is None and not path.exists()
 
 
 def test_the_confidences_beside_a_map_are_those_of_prediction(place, tmp_path, capsys):

@@ -56,7 +56,7 @@ class Evaluation:
         selective: what refusing the unsure answers brings.
         gap: to the accuracy on the training part, where that was asked for.
         flips: whether each answer is that to the picture and to its mirror image together.
-        temperature: what the model's logits are divided by.
+        temperature: what the model's logits are divided by; None for an ensemble, whose members have their own.
         members: the models of an ensemble; empty for one model.
     """
 
@@ -75,7 +75,7 @@ class Evaluation:
     selective: RiskCoverage
     gap: Gap | None = None
     flips: bool = False
-    temperature: float = 1.0
+    temperature: float | None = 1.0
     members: tuple[str, ...] = ()
 
     @property
@@ -134,7 +134,7 @@ def evaluate_predictions(
     before: np.ndarray | None = None,
     train: tuple[int, int] | None = None,
     flips: bool = False,
-    temperature: float = 1.0,
+    temperature: float | None = 1.0,
     members: Sequence[str] = (),
 ) -> Evaluation:
     """All figures.

@@ -116,11 +116,13 @@ class Explainer:
     Attributes:
         signed: whether negative values of a map mean something: evidence against the class.
         class_specific: whether the map depends on the class that is asked about.
+        comparable: whether the strengths of one picture's maps for two classes can be compared.
         target_layer: the layer whose activations are weighed; "" without one.
     """
 
     signed = False
     class_specific = True
+    comparable = True
     target_layer = ""
 
     def __init__(self, model: keras.Model | ExplainedModel, **options):

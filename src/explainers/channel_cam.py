@@ -37,6 +37,8 @@ class ScoreCAM(LayerExplainer):
         tolerance: share 0..1 of the map's largest value; 0 takes every channel.
     """
 
+    comparable = False  # the weights of each class add up to 1, however little speaks for it
+
     def __init__(
         self,
         model: keras.Model | ExplainedModel,

@@ -24,7 +24,7 @@ class FlipSmoothed(Explainer):
         super().__init__(explainer.explained)
         self._explainer = explainer
         self.signed, self.class_specific = explainer.signed, explainer.class_specific
-        self.target_layer = explainer.target_layer
+        self.comparable, self.target_layer = explainer.comparable, explainer.target_layer
 
     @property
     def passes(self) -> Passes:
@@ -46,6 +46,8 @@ class LayersAveraged(Explainer):
     Args:
         explainers: of one method and model, at different layers.
     """
+
+    comparable = False
 
     def __init__(self, explainers: Sequence[LayerExplainer]):
         if not explainers:

@@ -45,6 +45,7 @@ class ExplainedModel:
     Attributes:
         input_shape: (H, W, 3), None where any size fits.
         class_count: the classes that can be explained; 2 for one sigmoid unit.
+        soften: as given, or what changes nothing.
         versus: the class that the target sets others against; None where it does not.
         gradient_scale: what scores are multiplied by before, and gradients divided by after differentiation.
     """

@@ -1,4 +1,4 @@
-"""What explained pictures leave to look at: single drawings and one contact sheet."""
+"""What explained pictures leave to look at: single drawings, contact sheets, what classes look for, wrong answers."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from src.explanation_drawing import (
     explanation_pair,
 )
 from src.files import atomic_folder
-from src.heatmap_drawing import describe_maximum, scale_maximum, write_overlay
+from src.heatmap_drawing import NO_EVIDENCE, describe_maximum, scale_maximum, write_overlay
 from src.imaging import read_image
 from src.progress import track
 from src.settings import random_generator
@@ -70,6 +70,7 @@ class Gallery:
         clip: share of each map's values beyond its scale; see :func:`src.heatmap_drawing.scale_maximum`.
         runner_up: explanation of the same pictures, each for another class, drawn beside the first one.
         versus: the class that the explained one is set against, where there is one.
+        comparable: whether the strengths of one picture's maps for two classes can be compared.
         name: the model's; that of the folder, if not given.
 
     Raises:
@@ -89,12 +90,14 @@ class Gallery:
         clip: float = 0.0,
         runner_up: Explanation | None = None,
         versus: str | None = None,
+        comparable: bool = True,
         name: str | None = None,
     ):
         self.folder, self.explained, self.class_names = Path(folder), explained, class_names
         self.name = name or self.folder.name
         self.method, self.colormap, self.signed = method, colormap, signed
         self.contours, self.clip, self.runner_up, self.versus = contours, clip, runner_up, versus
+        self.comparable = comparable
         if runner_up is not None:
             first, second = explained.explanation.class_index, runner_up.class_index
             if len(first) != len(second) or np.any(first == second):
@@ -210,24 +213,33 @@ class Gallery:
         tiles, captions = [], []
         for index, picture in enumerate(self.explained.paths):
             maps = self.explained.explanation.heatmaps[index], true.heatmaps[index]
-            tiles.append(explanation_of_error(read_image(picture), *maps, self.colormap, **style))
-            agreement = _correlation(*maps)
-            alike = "a map without evidence" if agreement is None else f"correlation of the two maps {agreement:.2f}"
-            named, right = self._name(self.explained.explanation, index), self._name(true, index)
-            captions.append(f"predicted ({named[1]:.1%}): {named[0]}\ntrue ({right[1]:.1%}): {right[0]}\n{alike}")
+            image, one_scale = read_image(picture), self.comparable
+            tiles.append(explanation_of_error(image, *maps, self.colormap, one_scale=one_scale, **style))
+            (named, sure), (right, given) = self._name(self.explained.explanation, index), self._name(true, index)
+            found = self._compare_maps({named: maps[0], right: maps[1]})
+            captions.append(f"predicted ({sure:.1%}): {named}\ntrue ({given:.1%}): {right}\n{found}")
+        scale = "one scale" if self.comparable else "its own scale each"
         draw_contact_sheet(
             tiles,
             captions,
             path,
             columns=min(2, len(tiles)),
             title=f"{self._heading()}: {len(tiles)} of {wrong} wrong answers, the largest losses first\n"
-            "picture, map for the predicted class, map for the true class, these two on one scale",
+            f"picture, map for the predicted class, map for the true class, these two on {scale}",
             cell=None,
             bar=color_bar(
-                1.0, self.colormap, "share of its scale" if self.clip else "share of the pair's largest value", **style
+                1.0, self.colormap, "share of the scale" if self.clip else "share of the scale's largest value", **style
             ),
         )
         return path
+
+    def _compare_maps(self, maps: dict[str, np.ndarray]) -> str:
+        """Of a picture's maps for two classes: which have no evidence, else how far they agree."""
+        empty = [name for name, values in maps.items() if not scale_maximum(values, signed=self.signed) > 0]
+        if empty:
+            return f"{NO_EVIDENCE if not self.signed else 'no evidence'} for {' or '.join(empty)}"
+        agreement = correlate_maps(*maps.values())
+        return "a map is the same everywhere" if agreement is None else f"correlation of the two maps {agreement:.2f}"
 
     def _heading(self) -> str:
         layer = self.explained.explanation.target_layer
@@ -293,7 +305,7 @@ def free_name(
     raise AssertionError("there is always a number")
 
 
-def _correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+def correlate_maps(first: np.ndarray, second: np.ndarray) -> float | None:
     """Pearson's correlation of two maps of one size; None where one is the same everywhere."""
     if not (np.ptp(first) > 0 and np.ptp(second) > 0):
         return None

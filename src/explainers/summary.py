@@ -19,7 +19,7 @@ from src.progress import say
 
 def save_heatmaps(path: Path, explained: ExplainedPictures, class_names: Sequence[str]) -> None:
     """Write the raw maps and the answers to an .npz: heatmaps, paths, class_index, labels, predicted, logits,
-    probabilities, class_names, target_layer."""
+    probabilities (unlike the logits at the bundle's temperature), class_names, target_layer."""
     explanation = explained.explanation
     with atomic_file(path) as temporary:
         np.savez_compressed(
@@ -218,7 +218,10 @@ def format_test_part(record: dict) -> str:
             rows.append(("energy on the object, same pictures", "marked_energy_in_mask"))
         about = f"On {record['n_marks']} planted marks, on average {record['mark_area']:.1%} of the picture"
         lines += _beside_blob(record, about, rows)
-    return "\n".join([*lines, "", f"To look at: {record['output']}"])
+    look = f"To look at: {record['output']}/gradcam_samples.png, correct/, wrong/"
+    if record.get("errors_sheet"):
+        look += "; errors_explained.png has the maps of wrong answers for the predicted and for the true class"
+    return "\n".join([*lines, "", look])
 
 
 def _beside_blob(record: dict, about: str, rows: Sequence[tuple[str, str]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from src.errors import UserError
+from src.progress import say
 from src.settings import (
     check_options,
     natural_float,
@@ -20,9 +20,13 @@ MOST_OPERATIONS = 14  # of RandAugment on one picture: as many as it chooses fro
 _NEEDED = {"crop_fill": "crop_padding", "rand_magnitude": "rand_augment"}
 
 
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """Random views of training pictures. Raises ``UserError`` for a value out of bounds, or one that does nothing."""
+    """Random views of training pictures. Raises ``UserError`` for a value out of bounds."""
 
     augment: bool = option(True, "random views of the training pictures; without it all below is off")
     rotation: float = option(20.0, "turn by up to so many degrees either way", type=natural_float)
@@ -41,12 +45,14 @@ class AugmentationSettings:
 
     def __post_init__(self):
         check_options(self)
-        changed = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
-        for name in changed:
-            needed = _NEEDED.get(name, "augment")
-            if not getattr(self, needed) and name != "augment":
-                flags = f"--{name.replace('_', '-')}", f"--{needed.replace('_', '-')}"
-                raise UserError(f"{flags[0]} does nothing without {flags[1]}; give both or neither")
+
+    def note_idle(self) -> None:
+        """Say which options were given that do nothing, because what they belong to is off."""
+        for field in fields(self):
+            value, needed = getattr(self, field.name), _NEEDED.get(field.name, "augment")
+            if value and value != field.default and not getattr(self, needed):
+                without = "beside --no-augment" if needed == "augment" else f"without {_flag(needed)}"
+                say(f"Note: {_flag(field.name)} does nothing {without}.")
 
     def generator_arguments(self) -> dict:
         """Keyword arguments for :class:`~src.loading.generator.ImageDataGenerator`; none of what is off at first."""

@@ -4,13 +4,16 @@ import keras
 from keras import layers
 
 
-def add_head(features, class_count: int):
+def add_head(features, class_count: int, **initializers):
     """Dense ``logits`` and their softmax over any number of classes (two units for two classes).
 
     Two softmax units learn what one sigmoid unit learns (their difference is its logit), and every class then has
     a logit of its own to explain.
+
+    Args:
+        initializers: of the kernel and the bias, where they are not Keras' own.
     """
-    logits = layers.Dense(class_count, name="logits")(features)
+    logits = layers.Dense(class_count, name="logits", **initializers)(features)
     # float32 whatever the policy: half precision would round confidences near 1
     return layers.Softmax(name="probabilities", dtype="float32")(logits)
 

@@ -56,7 +56,11 @@ class Recipe:
     evaluation: dict = field(default_factory=dict)
     expected: tuple[float, float] | None = None
     minutes: float | None = None
-    machine: str = "2 CPU cores (AVX2)"
+    machine: str = "2 CPU cores (AVX-512)"
+
+    def __post_init__(self):
+        if (self.expected is None) != (self.minutes is None):
+            raise ValueError(f"{self.name}: expected and minutes come from the same run, give both or neither")
 
     def in_seconds(self) -> "Recipe":
         """The recipe as ``--quick`` runs it: drawn pictures, three epochs, and what ``quick`` makes smaller."""

@@ -18,6 +18,8 @@ RECIPE = Recipe(
         "batch_size": 64,
         "epochs": 25,
         "patience": 25,
+        "optimizer": "adam",
+        "rate": 1e-3,
         "augment": False,
         "select": "accuracy",
     },

@@ -8,7 +8,15 @@ import pytest
 
 from src.errors import UserError
 from src.explainers.base import Explanation, concatenate
-from src.explainers.gallery import Gallery, _evenly, _spread, choose_samples
+from src.explainers.gallery import (
+    ERRORS,
+    Gallery,
+    _evenly,
+    _spread,
+    choose_errors,
+    choose_samples,
+    correlate_maps,
+)
 from src.explainers.stream import ExplainedPictures, explain_pictures
 from src.explainers.summary import compare_strength, measure_localisation, save_heatmaps, summarize_test_part
 from src.explainers.targets import find_class
@@ -77,6 +85,32 @@ def test_a_full_sheet_shows_wrong_and_right_of_every_class():
     assert _spread(samples, labels, correct, most=9) == samples
     assert _spread(samples, labels, correct, most=6) == [0, 2, 10, 11, 20, 21]
     assert _spread(samples, labels, correct, most=2) == [0, 20]  # of three classes the first and the last
+
+
+def _answers(probabilities, labels):
+    """Explained pictures of which only the answers matter."""
+    probabilities = np.asarray(probabilities, np.float32)
+    maps = np.zeros((len(labels), 2, 2), np.float32)
+    explanation = Explanation(maps, np.log(probabilities), probabilities, probabilities.argmax(axis=1))
+    return ExplainedPictures([f"{i}.png" for i in range(len(labels))], np.asarray(labels), explanation, [])
+
+
+def test_the_largest_losses_are_the_errors_to_look_at():
+    rows = [[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.6, 0.1, 0.3], [0.2, 0.5, 0.3]]
+    assert choose_errors(_answers(rows, [1, 1, 1, 1])) == [2, 1, 0]  # p of the true class: 0.1, 0.2, 0.3; one is right
+    assert choose_errors(_answers(rows, [0, 2, 0, 1])) == []
+    many = np.linspace(0.01, 0.4, 40)
+    chosen = choose_errors(_answers(np.stack([many, 1 - many], axis=1), [0] * 40))
+    assert chosen == list(range(ERRORS)) and ERRORS < 40
+
+
+def test_correlation_of_maps_by_hand():
+    first = np.array([[0.0, 1.0], [2.0, 3.0]])
+    assert correlate_maps(first, 2 * first + 5) == pytest.approx(1) and correlate_maps(first, -first) == pytest.approx(
+        -1
+    )
+    assert correlate_maps(first, np.array([[1.0, 0.0], [0.0, 1.0]])) == pytest.approx(0)
+    assert correlate_maps(first, np.ones((2, 2))) is None
 
 
 @pytest.fixture

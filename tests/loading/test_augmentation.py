@@ -43,17 +43,19 @@ def test_the_defaults_are_what_they_were():
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("options", "notes"),
     [
-        ({"augment": False, "erasing": 0.5}, "--erasing does nothing without --augment"),
-        ({"augment": False, "crop_padding": 4}, "--crop-padding does nothing without --augment"),
-        ({"crop_fill": "constant"}, "--crop-fill does nothing without --crop-padding"),
-        ({"rand_magnitude": 3.0}, "--rand-magnitude does nothing without --rand-augment"),
+        ({}, []),
+        ({"crop_fill": "constant", "crop_padding": 4, "rand_augment": 1, "rand_magnitude": 3.0}, []),
+        ({"augment": False, "erasing": 0.5}, ["Note: --erasing does nothing beside --no-augment."]),
+        ({"augment": False, "rotation": 0, "flip": False}, []),  # off is off
+        ({"crop_fill": "constant"}, ["Note: --crop-fill does nothing without --crop-padding."]),
+        ({"rand_magnitude": 3.0}, ["Note: --rand-magnitude does nothing without --rand-augment."]),
     ],
 )
-def test_what_would_do_nothing_is_refused(options, reason):
-    with pytest.raises(UserError, match=reason):
-        AugmentationSettings(**options)
+def test_what_does_nothing_is_noted(options, notes, capsys):
+    AugmentationSettings(**options).note_idle()
+    assert capsys.readouterr().err.splitlines() == notes
 
 
 def test_each_field_is_an_option_and_changes_the_arguments():

@@ -149,7 +149,7 @@ def test_unknown_name():
 def test_small_networks_begin_as_in_pytorch(name):
     """Uniform within 1 / sqrt(fan in), kernels and biases; Keras' own begin killed RegularizedCNN."""
     model = build_scratch_model(name, 10, (32, 32))
-    for layer, fan_in in (("conv1", 27), ("conv2", 288), ("dense", 4096)):
+    for layer, fan_in in (("conv1", 27), ("conv2", 288), ("dense", 4096), ("logits", 128)):
         kernel, bias = model.get_layer(layer).get_weights()
         bound = fan_in**-0.5
         assert np.abs(kernel).max() <= bound and np.abs(bias).max() <= bound

@@ -7,15 +7,12 @@ import json
 import pytest
 
 from src import recipe as command
-from src.baseline_cnn import BaselineSettings
 from src.datasets.split_settings import SplitSettings
 from src.errors import UserError
-from src.loading.augmentation import AugmentationSettings
 from src.recipes.recipe import Recipe, Task, as_arguments
 from src.recipes.registry import load_recipes
+from src.settings import recorded_options
 from src.training.options import TrainingSettings
-from src.training.schedule import TwoPhaseSettings
-from src.transfer_model import TransferSettings
 
 RECIPES = load_recipes()
 PUBLISHED = (
@@ -26,10 +23,6 @@ PUBLISHED = (
     "s3-regularized-cnn",
     "s4-cifar100-resnet18",
 )
-SETTINGS = {
-    "baseline_cnn": (BaselineSettings, TrainingSettings, AugmentationSettings),
-    "transfer_model": (TransferSettings, TwoPhaseSettings, TrainingSettings, AugmentationSettings),
-}
 
 
 def test_each_published_experiment_has_ours_beside_it():
@@ -43,10 +36,11 @@ def test_each_published_experiment_has_ours_beside_it():
 def test_its_settings_are_settings(name):
     """Unknown or impossible options would otherwise be found out only after the split."""
     recipe = RECIPES[name]
-    known = {field.name: kind for kind in SETTINGS[recipe.command] for field in dataclasses.fields(kind)}
+    kinds = importlib.import_module(f"src.{recipe.command}").KINDS
+    known = {field.name: kind for kind in kinds for field in dataclasses.fields(kind)}
     for options in (recipe.options, recipe.quick):
         assert options.keys() <= known.keys()
-    for kind in SETTINGS[recipe.command]:
+    for kind in kinds:
         values = {key: value for key, value in recipe.options.items() if known[key] is kind}
         built = kind(**values)
         if kind is TrainingSettings:
@@ -129,7 +123,8 @@ def test_restart_trains_anew(tmp_path, monkeypatch):
     bundle = recipe.folders(tmp_path)["models"] / "r"
     bundle.mkdir(parents=True)
     digest = json.loads((recipe.folders(tmp_path)["data"] / "split.json").read_text())["content_hash"]
-    (bundle / "bundle.json").write_text(json.dumps({"settings": {"epochs": 2}, "data": {"fingerprint": digest}}))
+    record = {"settings": _recorded(recipe, tmp_path), "data": {"fingerprint": digest}}
+    (bundle / "bundle.json").write_text(json.dumps(record))
     command.run_recipe(recipe, str(tmp_path), None, quick=False, restart=True)
     assert stages == ["train", "evaluate"] and (bundle / "bundle.json").is_file()
 
@@ -153,6 +148,12 @@ def _done(tmp_path, monkeypatch, **options):
     return recipe, stages
 
 
+def _recorded(recipe, tmp_path):
+    """The settings that a bundle of this recipe has."""
+    words = recipe.commands(tmp_path)["train"]
+    return recorded_options(importlib.import_module(words[0]).KINDS, words[1:])
+
+
 def _run(recipe, tmp_path, **changes):
     return command.run_recipe(dataclasses.replace(recipe, **changes), str(tmp_path), None, quick=False, restart=False)
 
@@ -162,16 +163,42 @@ def test_a_model_of_other_settings_is_not_taken_for_this_one(tmp_path, monkeypat
     bundle = recipe.folders(tmp_path)["models"] / "r"
     bundle.mkdir(parents=True)
     digest = json.loads((recipe.folders(tmp_path)["data"] / "split.json").read_text())["content_hash"]
+    same = _recorded(recipe, tmp_path)
     for settings, fingerprint, expected in (
-        ({"epochs": 2}, digest, ["evaluate"]),
-        ({"epochs": 3}, digest, ["train", "evaluate"]),
-        ({"epochs": 2}, "other pictures", ["train", "evaluate"]),
+        (same, digest, ["evaluate"]),
+        (same | {"data": "moved"}, digest, ["evaluate"]),
+        (same | {"epochs": 3}, digest, ["train", "evaluate"]),
+        (same | {"rate": 0.5}, digest, ["train", "evaluate"]),  # of the command's own, not the recipe's
+        (same, "other pictures", ["train", "evaluate"]),
     ):
         stages.clear()
         record = {"settings": settings, "data": {"fingerprint": fingerprint}}
         (bundle / "bundle.json").write_text(json.dumps(record))
         _run(recipe, tmp_path)
         assert stages == expected
+
+
+def test_other_pictures_are_refused_or_named(tmp_path, monkeypatch, capsys):
+    recipe, stages = _done(tmp_path, monkeypatch, epochs=2)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(UserError, match="source"):
+        command.run_recipe(recipe, str(tmp_path), str(tmp_path / "photos"), quick=False, restart=False)
+    assert not stages
+    other = dataclasses.replace(recipe.task, source="cifar10")
+    _run(recipe, tmp_path, task=other)  # nothing was asked for, and what is there is used
+    assert "holds pictures of shapes, not those that cifar10 downloads" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["list", "--quick"], "list takes no --quick"),
+        (["list", "s3-simple-cnn"], "list takes no name"),
+        (["show", "s3-simple-cnn", "--restart"], "show takes no --restart"),
+    ],
+)
+def test_what_means_nothing_is_refused(words, reason, capsys):
+    assert command.main(words) == 2 and reason in capsys.readouterr().err
 
 
 def test_pictures_that_were_split_otherwise_are_refused(tmp_path, monkeypatch):
