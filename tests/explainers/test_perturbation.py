@@ -5,6 +5,7 @@ import pytest
 
 from src.errors import UserError
 from src.explainers.baselines import removed_picture
+from src.explainers.explained_model import ExplainedModel
 from src.explainers.perturbation import RISE, Occlusion
 from tests.explainers.networks import linear_network, random_inputs
 
@@ -60,13 +61,16 @@ def test_rise_is_the_weighted_mean_over_its_masks(linear):
 
 
 def test_masks_are_soft_shifted_each_and_kept_by_half():
-    masks = np.stack([RISE(linear_network()[0], samples=1)._mask(i, 56, 56) for i in range(400)])
+    network = ExplainedModel(linear_network()[0])
+    rise = RISE(network, samples=1)
+    masks = np.stack([rise._mask(i, 56, 56) for i in range(400)])
     assert masks.shape == (400, 56, 56) and masks.min() == 0 and masks.max() == 1
     assert abs(masks.mean() - 0.5) < 0.02
     assert abs(masks.mean(axis=0) - 0.5).max() < 0.15  # no pixel stands apart
-    few = np.stack([RISE(linear_network()[0], kept=0.2)._mask(i, 56, 56) for i in range(100)])
+    sparse = RISE(network, kept=0.2)
+    few = np.stack([sparse._mask(i, 56, 56) for i in range(100)])
     assert abs(few.mean() - 0.2) < 0.03
-    uneven = RISE(linear_network()[0], cells=3)._mask(0, 10, 7)
+    uneven = RISE(network, cells=3)._mask(0, 10, 7)
     assert uneven.shape == (10, 7)
 
 
