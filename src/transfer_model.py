@@ -130,11 +130,8 @@ def train_transfer(
     first_trainable = backbone.block_start(base, settings.unfreeze or backbone.unfreeze_from)
     _say_what_is_random(settings)
     train, val = _load_pictures(settings, training, augmentation, model.input_shape[1:3], backbone.interpolation)
-    options = {
-        "first_trainable": first_trainable,
-        "listeners": [*listeners, log],
-        "features_dir": Path(features_dir or Path(settings.models_dir, FEATURES_DIR)),
-    }
+    store = Path(features_dir or Path(settings.models_dir, FEATURES_DIR))
+    options = {"first_trainable": first_trainable, "listeners": [*listeners, log], "features_dir": store}
     history = _fit(model, base, train, val, settings, schedule, training, **options)
     folder = save_bundle(
         settings.name,
