@@ -43,7 +43,7 @@ def test_it_runs(script, place, runner):
     cells = [cell for cell in runner.execute(script, seconds=600).cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in cells)
     shown = [data for cell in cells for output in cell.outputs if "image/png" in (data := output.get("data", {}))]
-    least, most = (len(re.findall(rf"^{before}show\\(", script.read_text(), re.MULTILINE)) for before in ("", " *"))
+    least, most = (len(re.findall(rf"^{before}show\(", script.read_text(), re.MULTILINE)) for before in ("", " *"))
     assert least <= len(shown) <= most  # what is indented is shown where there is such a picture
 
 

@@ -26,5 +26,6 @@ RECIPE = Recipe(
         "select": "accuracy",
         **CROPS_AND_FLIPS,
     },
+    quick={"batch_size": 16, "dropout": 0.0, "warmup_epochs": 0},
     task=CIFAR10,
 )
