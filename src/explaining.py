@@ -194,13 +194,12 @@ def explain_test_part(task: Task) -> tuple[dict, list]:
     gallery = open_gallery(task, explainer, samples, runner_up=True)
     gallery.draw_samples(range(len(chosen)))
     sheet = gallery.draw_sheet(range(len(chosen)))
-    if task.class_index is None and task.versus is None:
-        open_gallery(task, explainer, explained).draw_class_focus()
     if task.bundle.name == "transfer" and arguments.method == "gradcam":
         with atomic_file(Path(arguments.output) / "gradcam_sample.png") as temporary:
             shutil.copyfile(sheet, temporary)
     wrong = None
     if task.class_index is None and task.versus is None:
+        open_gallery(task, explainer, explained).draw_class_focus()
         wrong = explain_errors(task, explainer, explained)
     record = describe(task) | summary | {"errors_sheet": str(wrong) if wrong else None, "output": str(folder)}
     return record, explained.failures

@@ -66,6 +66,11 @@ def create_parser(description: str, examples: str) -> argparse.ArgumentParser:
     )
 
 
+def flag_of(name: str) -> str:
+    """A field's option on the command line: ``image_size`` -> ``--image-size``."""
+    return f"--{name.replace('_', '-')}"
+
+
 def add_options(parser: argparse.ArgumentParser, settings_class: type) -> None:
     """Add one option for each field of ``settings_class`` that was made with :func:`option`."""
     hints = typing.get_type_hints(settings_class)
@@ -78,7 +83,7 @@ def add_options(parser: argparse.ArgumentParser, settings_class: type) -> None:
             keywords["action"] = argparse.BooleanOptionalAction
         else:
             keywords.setdefault("type", kind)
-        parser.add_argument(f"--{field.name.replace('_', '-')}", **keywords)
+        parser.add_argument(flag_of(field.name), **keywords)
 
 
 def read_options(settings_class: type, arguments: argparse.Namespace):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from src.progress import say
 from src.settings import (
     check_options,
+    flag_of,
     natural_float,
     natural_int,
     option,
@@ -18,10 +19,6 @@ CROP_FILLS = ("reflect", "constant")
 MOST_OPERATIONS = 14  # of RandAugment on one picture: as many as it chooses from
 # What acts only beside another option; all of them act only where there is augmentation.
 _NEEDED = {"crop_fill": "crop_padding", "rand_magnitude": "rand_augment"}
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,8 @@ class AugmentationSettings:
         for field in fields(self):
             value, needed = getattr(self, field.name), _NEEDED.get(field.name, "augment")
             if value and value != field.default and not getattr(self, needed):
-                without = "beside --no-augment" if needed == "augment" else f"without {_flag(needed)}"
-                say(f"Note: {_flag(field.name)} does nothing {without}.")
+                without = "beside --no-augment" if needed == "augment" else f"without {flag_of(needed)}"
+                say(f"Note: {flag_of(field.name)} does nothing {without}.")
 
     def generator_arguments(self) -> dict:
         """Keyword arguments for :class:`~src.loading.generator.ImageDataGenerator`; none of what is off at first."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from src.errors import UserError
+from src.settings import flag_of
 
 EXPERIMENTS_DIR = "experiments"
 # What the published experiments do to training pictures, and nothing else.
@@ -97,7 +98,7 @@ def as_arguments(options: dict) -> list[str]:
     """Options by field name as the command line has them; None is left out."""
     arguments = []
     for name, value in options.items():
-        flag = f"--{name.replace('_', '-')}"
+        flag = flag_of(name)
         if isinstance(value, bool):
             arguments.append(flag if value else f"--no-{flag[2:]}")
         elif isinstance(value, (list, tuple)):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from src.errors import UserError
-from src.settings import add_options, create_parser, read_options
+from src.settings import add_options, create_parser, flag_of, read_options
 
 OWN = ("name", "models_dir")  # the sweep's own options, which say where its trials go
 _LOGARITHMIC_FROM = 10 * (1 - 1e-9)  # a range whose ends differ by this factor; 0.3 / 0.03 is a little below 10
@@ -45,7 +45,7 @@ class SweptCommand:
         parser.error = _refuse  # which would print the usage of all options
         found = vars(parser.parse_args(list(arguments)))
         given = {word.partition("=")[0] for word in arguments}
-        if wrong := sorted(given & {_flag(name) for name in OWN}):
+        if wrong := sorted(given & {flag_of(name) for name in OWN}):
             raise UserError(f"{wrong[0]} is an option of the sweep: it stands before the --")
         return {name: value for name, value in found.items() if name not in OWN}
 
@@ -76,10 +76,6 @@ class SweptCommand:
 
 def _refuse(message: str):
     raise UserError(message)
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 @dataclass(frozen=True)
@@ -153,7 +149,7 @@ def _parse_word(word: str, command: SweptCommand) -> Choices | Range:
 
 
 def _parse_range(name: str, low: str, high: str, kinds: set[type], command: SweptCommand) -> Range:
-    ends = [command.read([f"{_flag(name)}={text}"])[name] for text in (low, high)]
+    ends = [command.read([f"{flag_of(name)}={text}"])[name] for text in (low, high)]
     if not all(isinstance(end, (int, float)) for end in ends) or not ends[0] < ends[1]:
         raise UserError(f"expected a range from a lower number to a higher one. Received: {name}={low}..{high}")
     kind = float if float in kinds else int
@@ -166,7 +162,7 @@ def _read_one(field, kinds: set[type], text: str, command: SweptCommand):
 
 def _as_arguments(field, kinds: set[type], text: str) -> list[str]:
     """A value as the command line has it; "none" leaves out an option that is None by itself."""
-    flag = _flag(field.name)
+    flag = flag_of(field.name)
     if text == "none" and field.default is None:
         return []
     if bool in kinds:
@@ -187,8 +183,8 @@ def check_fixed(command: SweptCommand, fixed: Sequence[str], space: Sequence[Cho
     found = command.read(fixed)
     given = {word.partition("=")[0] for word in fixed}
     for name in (parameter.name for parameter in space):
-        if given & {_flag(name), f"--no-{_flag(name)[2:]}"}:
-            raise UserError(f"{_flag(name)} is given for all trials, and varied as well; leave one of them out")
+        if given & {flag_of(name), f"--no-{flag_of(name)[2:]}"}:
+            raise UserError(f"{flag_of(name)} is given for all trials, and varied as well; leave one of them out")
         del found[name]
     return found
 
