@@ -37,7 +37,7 @@ def plot_reliability(panels: Sequence[ReliabilityPanel], path: str | Path, *, ti
     """
     with open_figure(path, 60 + 480 * len(panels), 630) as figure:
         if title:
-            figure.suptitle(shorten(title, 50 * len(panels)))
+            figure.suptitle("\n".join(shorten(line, 50 * len(panels)) for line in title.splitlines()))
         grid = figure.subplots(2, len(panels), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1))
         for (upper, lower), panel in zip(grid.T, panels):
             _draw_reliability(upper, panel)

@@ -9,6 +9,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd", "muon")
 SCHEDULES = ("constant", "cosine", "linear", "plateau")
 BALANCES = ("weights", "sampling", "none")
 SELECTIONS = ("loss", "accuracy")
+PRECISIONS = ("float32", "bfloat16", "auto")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ class TrainingSettings:
         choices=BALANCES,
     )
     select: str = option("loss", "the epoch that is kept is the best on validation by this", choices=SELECTIONS)
+    precision: str = option(
+        "float32",
+        "what layers compute in while they are trained; bfloat16 is faster where the processor has it; auto: bfloat16 "
+        "there, float32 elsewhere",
+        choices=PRECISIONS,
+    )
 
     def __post_init__(self):
         check_options(self)
