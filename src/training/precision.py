@@ -1,4 +1,4 @@
-"""Training in half precision where the processor can: layers compute in bfloat16, weights and their steps in float32."""
+"""Training in half precision where the processor can: layers compute in bfloat16, weights stay float32."""
 
 import contextlib
 from collections.abc import Iterator
