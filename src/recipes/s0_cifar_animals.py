@@ -27,4 +27,6 @@ RECIPE = Recipe(
         "zoom": 0,
     },
     quick={"image_size": 96},
+    expected=(0.8, 0.85),
+    minutes=1.2,
 )

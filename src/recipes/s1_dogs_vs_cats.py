@@ -23,4 +23,6 @@ RECIPE = Recipe(
         "image_size": 96,
     },
     task=DOGS_VS_CATS,
+    expected=(0.965, 0.995),
+    minutes=0.8,
 )

@@ -27,4 +27,6 @@ RECIPE = Recipe(
         "width": 0.25,
     },
     task=DOGS_VS_CATS_2000,
+    expected=(0.63, 0.735),
+    minutes=6.5,
 )

@@ -17,4 +17,6 @@ RECIPE = replace(
     options=SIMPLE.options
     | {"network": "regularized_cnn", "augment": True, "schedule": "cosine", "warmup_epochs": 1, **CROPS_AND_FLIPS},
     quick={"batch_size": 16, "dropout": 0.0, "warmup_epochs": 0},
+    expected=(0.73, 0.755),
+    minutes=19.4,
 )

@@ -24,4 +24,6 @@ RECIPE = Recipe(
         "select": "accuracy",
     },
     task=CIFAR10,
+    expected=(0.675, 0.71),
+    minutes=8.6,
 )
