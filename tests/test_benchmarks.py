@@ -11,6 +11,7 @@ import pytest
 from benchmarks import bench_loader
 from benchmarks.bench_explainers import compare_maps, explain_by_tutorial, measure_memory, summarise_rates
 from benchmarks.bench_growth import fit_slope, make_pictures, run_measured, summarise
+from benchmarks.bench_precision import prepare_training
 from benchmarks.bench_start import list_commands
 from benchmarks.bench_two_phase import compare_paired, print_summary, summarise_runs
 from benchmarks.cam_rates import measure_cams, measure_scorecam
@@ -73,6 +74,11 @@ def test_sides_are_measured_in_turn_and_all_samples_are_printed(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert json.loads(lines[-1]) == {"ratio": 0.6667, "mode": "same"}
     assert any("3, 1, 2" in line for line in lines)
+
+
+def test_both_precisions_train_when_they_are_timed():
+    for precision in ("float32", "bfloat16"):
+        assert prepare_training("simple_cnn", 0.1, (8, 8), 2, precision)() > 0
 
 
 def test_every_command_is_found():
