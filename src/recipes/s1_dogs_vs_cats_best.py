@@ -5,13 +5,15 @@ from src.recipes.tasks import DOGS_VS_CATS
 
 RECIPE = Recipe(
     name="s1-dogs-vs-cats-best",
-    title="the same photographs, epochs while they help",
+    title="the same photographs, larger, epochs while they help",
     origin=(
-        "Ours: EfficientNet-Lite0, both phases for as long as validation loss improves, what is frozen computed once."
+        "Ours: EfficientNet-Lite0 at 288 pixels instead of 224, both phases for as long as validation loss improves, "
+        "what is frozen computed once."
     ),
     command="transfer_model",
     options={
         "backbone": "efficientnet_lite0",
+        "image_size": 288,
     },
     quick={
         "image_size": 96,
