@@ -1,7 +1,6 @@
 """Training steps of the networks from scratch in float32 and in bfloat16, on pictures at random, in turn.
 
-The steps are those of ``fit_phase``: cross-entropy, the optimiser's step, 1 x 1 convolutions as products. No picture is
-read. What bfloat16 does to accuracy is not measured here.
+The steps are as ``fit_phase`` takes them. No picture is read, and what bfloat16 does to accuracy is not measured here.
 """
 
 import sys
@@ -18,6 +17,7 @@ from src.settings import (
     positive_int,
     quiet_tensorflow,
 )
+from src.training.options import OPTIMIZERS
 
 EXAMPLES = """\
   python -m benchmarks.bench_precision
@@ -25,33 +25,34 @@ EXAMPLES = """\
 _STEPS = 16
 
 
-def prepare_training(network: str, width: float, size: tuple[int, int], batch_size: int, precision: str):
-    """A function that takes :data:`_STEPS` steps and returns pictures per second; what it traces is done before."""
-    import contextlib
-
+def prepare_training(
+    network: str, width: float, size: tuple[int, int], batch_size: int, optimizer: str, precision: str
+):
+    """A function that takes :data:`_STEPS` steps, after one that is not timed, and returns pictures per second."""
     import keras
     import numpy as np
     import tensorflow as tf
 
     from src.networks.heads import logits_model
     from src.networks.scratch import build_scratch_model
-    from src.training.pointwise import pointwise_as_products
-    from src.training.precision import compute_in_bfloat16
+    from src.training.fit import computed_fast
+    from src.training.optimizers import create_optimizer
+    from src.training.options import TrainingSettings
 
     model = logits_model(build_scratch_model(network, 10, size, width=width))
-    model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    step = create_optimizer(TrainingSettings(optimizer=optimizer), 1e-3, _STEPS, 1)
+    model.compile(step, keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     rng = np.random.default_rng(0)
     images = tf.constant(rng.uniform(0, 255, (batch_size, *size, 3)), tf.float32)
     labels = tf.one_hot(rng.integers(0, 10, batch_size), 10)
-    half = compute_in_bfloat16(model) if precision == "bfloat16" else contextlib.nullcontext()
-    with pointwise_as_products(model), half:
-        model.train_on_batch(images, labels)
 
     def measure() -> float:
-        begin = time.perf_counter()
-        for _ in range(_STEPS):
+        with computed_fast(model, precision):
             model.train_on_batch(images, labels)
-        return _STEPS * batch_size / (time.perf_counter() - begin)
+            begin = time.perf_counter()
+            for _ in range(_STEPS):
+                model.train_on_batch(images, labels)
+            return _STEPS * batch_size / (time.perf_counter() - begin)
 
     return measure
 
@@ -63,6 +64,7 @@ def main(argv=None) -> None:
     parser.add_argument("--width", type=positive_float, default=1.0, help="its numbers of filters times this")
     parser.add_argument("--image-size", type=picture_size, default=32, help="pixels, N for squares or HEIGHTxWIDTH")
     parser.add_argument("--batch-size", type=positive_int, default=250, help="pictures in a step")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="muon", help="what takes the steps")
     parser.add_argument("--rounds", type=positive_int, default=5, help="samples of each side")
     arguments = parser.parse_args(argv)
     quiet_tensorflow()
@@ -74,10 +76,11 @@ def main(argv=None) -> None:
         | {
             "bfloat16 in hardware": "yes" if has_bfloat16() else "no",
             "network": f"{arguments.network}, width {arguments.width:g}, {size[0]} x {size[1]} pixels",
+            "optimizer": arguments.optimizer,
             "timed": f"{_STEPS} steps of {arguments.batch_size} pictures, in turn, {arguments.rounds} rounds",
         }
     )
-    shape = (arguments.network, arguments.width, size, arguments.batch_size)
+    shape = (arguments.network, arguments.width, size, arguments.batch_size, arguments.optimizer)
     sides = {precision: prepare_training(*shape, precision) for precision in ("float32", "bfloat16")}
     medians = print_medians(run_in_turn(sides, arguments.rounds), "pictures/s")
     ratio = medians["bfloat16"] / medians["float32"]

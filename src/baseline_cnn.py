@@ -135,6 +135,7 @@ def train_baseline(
     from src.networks.scratch import SCRATCH_NETWORKS
     from src.tensorboard_log import TensorBoardLog
     from src.training.checkpoint import Checkpoint, identify
+    from src.training.precision import resolve_precision
 
     start = time.perf_counter()
     log = TensorBoardLog(tensorboard)
@@ -142,8 +143,10 @@ def train_baseline(
     model = _build(settings, train)
     chosen = asdict(settings) | asdict(training) | asdict(augmentation)
     pictures = facts["fingerprint"] or train.fingerprint() + val.fingerprint()
+    precision = resolve_precision(training.precision)
     checkpoint = Checkpoint(
-        Path(settings.models_dir, CHECKPOINTS_DIR, f"{settings.name}.npz"), identify(model, chosen, pictures)
+        Path(settings.models_dir, CHECKPOINTS_DIR, f"{settings.name}.npz"),
+        identify(model, chosen | {"precision": precision}, pictures),
     )
     history = _fit(model, train, val, settings, training, checkpoint, [*listeners, log])
     folder = save_bundle(
@@ -160,6 +163,7 @@ def train_baseline(
             "weights": {"origin": "none", "sha256": None},
             "data": facts,
             "settings": chosen,
+            "precision": precision,
             "metrics": history.best_row,
             "training_seconds": round(time.perf_counter() - start + history.seconds_before, 1),
         },
@@ -212,7 +216,7 @@ def find_rate(settings: BaselineSettings, training: TrainingSettings, augmentati
     from src.data_loader import surface_errors
     from src.networks.heads import logits_model
     from src.plotting import plot_rate_finding
-    from src.training.fit import class_weights
+    from src.training.fit import class_weights, computed_fast
     from src.training.mixing import MixedBatches
     from src.training.optimizers import create_optimizer
     from src.training.rate_finder import find_learning_rate
@@ -222,7 +226,7 @@ def find_rate(settings: BaselineSettings, training: TrainingSettings, augmentati
     weights = class_weights(train.classes, train.num_classes, training.balance)
     batches = MixedBatches(train, training, seed=settings.seed, class_weight=weights)
     plain = replace(training, schedule="constant", warmup_epochs=0.0, ema=0.0, plateau_patience=None)
-    with surface_errors(train):
+    with surface_errors(train), computed_fast(logits, training.precision):
         finding = find_learning_rate(logits, batches, create_optimizer(plain, settings.rate, len(train), 1))
     picture = Path(output) / settings.name / "learning_rate.png"
     plot_rate_finding(finding.rates, finding.losses, finding.suggestion, picture)

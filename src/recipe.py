@@ -121,9 +121,11 @@ def _is_trained(recipe: Recipe, bundle: Path, data: Path, words: list[str]) -> b
     if not (bundle / BUNDLE_FILE).is_file():
         return False
     info = read_json(bundle / BUNDLE_FILE)
-    wanted = recorded_options(importlib.import_module(words[0]).KINDS, words[1:])
+    kinds = importlib.import_module(words[0]).KINDS
+    wanted = recorded_options(kinds, words[1:])
+    recorded = recorded_options(kinds, []) | info["settings"]  # what was done before an option was there is its default
     places = ("data", "models_dir")  # moved with all the experiments, they hold what they held
-    if any(info["settings"].get(name) != value for name, value in wanted.items() if name not in places):
+    if any(recorded[name] != value for name, value in wanted.items() if name not in places):
         say(f"{bundle} was trained with other settings: training anew.")
         return False
     return info["data"]["fingerprint"] == load_manifest(data).content_hash

@@ -120,6 +120,7 @@ def train_transfer(
     from src.explainers.graph import find_target_layer
     from src.networks.registry import build_chosen_model
     from src.tensorboard_log import TensorBoardLog
+    from src.training.precision import resolve_precision
 
     start = time.perf_counter()
     log = TensorBoardLog(tensorboard)
@@ -146,6 +147,7 @@ def train_transfer(
             "weights": {"origin": origin.origin, "sha256": origin.sha256},
             "data": facts,
             "settings": asdict(settings) | asdict(schedule) | asdict(training) | asdict(augmentation),
+            "precision": resolve_precision(training.precision),
             "unfrozen_from": base.layers[first_trainable].name,
             "views": history.views,
             "metrics": history.best_row,

@@ -78,7 +78,7 @@ def test_sides_are_measured_in_turn_and_all_samples_are_printed(capsys):
 
 def test_both_precisions_train_when_they_are_timed():
     for precision in ("float32", "bfloat16"):
-        assert prepare_training("simple_cnn", 0.1, (8, 8), 2, precision)() > 0
+        assert prepare_training("simple_cnn", 0.1, (8, 8), 2, "muon", precision)() > 0
 
 
 def test_every_command_is_found():

@@ -86,7 +86,7 @@ def _plot_calibration(folder: Path, evaluation: Evaluation) -> None:
 
     same = before is after
     panels = [panel("", after)] if same else [panel("before the temperature: ", before), panel("after: ", after)]
-    title = f"{folder.name}\nhow far its confidences can be believed, n = {evaluation.n}"
+    title = f"{folder.name}\nconfidences against the truth, n = {evaluation.n}"
     plot_reliability(panels, folder / "reliability.png", title=title)
 
 

@@ -42,7 +42,8 @@ class Recipe:
         options: of the command, by field name.
         quick: options that ``--quick`` changes besides the number of epochs.
         evaluation: options of ``src.evaluate``.
-        expected: lowest and highest test accuracy that is no surprise, from runs of ours; None before there was one.
+        expected: lowest and highest test accuracy that is no surprise: about the 95% interval of a run of ours, wider
+            where thousands of pictures make that narrower than other seeds would; None before there was a run.
         minutes: for training, about, on ``machine``.
     """
 

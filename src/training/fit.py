@@ -16,7 +16,7 @@ from src.training.mixing import MixedBatches
 from src.training.optimizers import create_optimizer
 from src.training.options import TrainingSettings
 from src.training.pointwise import pointwise_as_products
-from src.training.precision import compute_in_bfloat16, has_bfloat16
+from src.training.precision import compute_in_bfloat16, resolve_precision
 
 # What `auto` means: on while validation loss improves by more than this share, for at most so many epochs.
 AUTO_MAX_EPOCHS = 100
@@ -175,7 +175,7 @@ def fit_phase(
         return
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if options.ema else []
     callbacks += [_SaveState(checkpoint, history, phase, first_epoch)] if checkpoint else []
-    with _computed(model, options.precision):
+    with computed_fast(model, options.precision):
         model.fit(
             train,
             validation_data=val,
@@ -191,15 +191,20 @@ def fit_phase(
 
 
 @contextlib.contextmanager
-def _computed(model: keras.Model, precision: str):
-    """The model's layers as this machine trains them the fastest."""
+def computed_fast(model: keras.Model, precision: str):
+    """Within the context the model's layers compute as this machine trains them the fastest; what ``fit`` traced is
+    forgotten at its end.
+
+    Args:
+        precision: of the settings: "float32", "bfloat16" or "auto".
+    """
     with contextlib.ExitStack() as ways:
         if not has_gpu():
             ways.enter_context(pointwise_as_products(model))
-        if precision == "bfloat16" or (precision == "auto" and has_bfloat16()):
-            say("Layers compute in bfloat16 while they are trained.")
+        if resolve_precision(precision) == "bfloat16":
             ways.enter_context(compute_in_bfloat16(model))
         yield
+    model.train_function = model.test_function = None
 
 
 def _go_on(model, train, history, phase: int, reporter: _EpochReporter, checkpoint: Checkpoint) -> int:
