@@ -22,4 +22,6 @@ RECIPE = Recipe(
         "flips": True,
     },
     task=DOGS_VS_CATS,
+    expected=(0.975, 1.0),
+    minutes=2.0,
 )

@@ -31,4 +31,6 @@ RECIPE = Recipe(
         "flips": True,
     },
     task=CIFAR10,
+    expected=(0.85, 0.88),
+    minutes=8.0,
 )
