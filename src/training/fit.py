@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from src.inference.engine import has_gpu
 from src.progress import say, track
+from src.training.batches import as_untuned_dataset
 from src.training.checkpoint import Checkpoint, restore
 from src.training.history import TrainingHistory
 from src.training.mixing import MixedBatches
@@ -116,6 +117,20 @@ class _EpochReporter(keras.callbacks.Callback):
         )
 
 
+class _TurnEpochs(keras.callbacks.Callback):
+    """The training batches' own epochs: another order and other views of the pictures."""
+
+    def __init__(self, batches: keras.utils.PyDataset):
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.on_epoch_begin()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.batches.on_epoch_end()
+
+
 class _SaveState(keras.callbacks.Callback):
     """The state to the checkpoint between two epochs, when weights and their running average are in their places."""
 
@@ -175,10 +190,11 @@ def fit_phase(
         return
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if options.ema else []
     callbacks += [_SaveState(checkpoint, history, phase, first_epoch)] if checkpoint else []
+    callbacks += [_TurnEpochs(train)] if isinstance(train, keras.utils.PyDataset) else []
     with computed_fast(model, options.precision):
         model.fit(
-            train,
-            validation_data=val,
+            as_untuned_dataset(train),
+            validation_data=as_untuned_dataset(val),
             epochs=reporter.limit,
             initial_epoch=first_epoch,
             class_weight=class_weight,
