@@ -31,7 +31,7 @@ class _EpochReporter(keras.callbacks.Callback):
     """Progress within the epoch, one line after it; hands each epoch to the history; decides when to stop.
 
     Args:
-        clean: training pictures as they are, to be judged after each epoch without dropout; or None.
+        clean: batches of training pictures as they are, to be judged after each epoch without dropout; or None.
     """
 
     def __init__(self, history, phase: int, epochs: int | str, patience: int, options: TrainingSettings, clean=None):
@@ -179,7 +179,7 @@ def fit_phase(
     if options.changes_targets:
         train, class_weight = MixedBatches(train, options, seed=seed, class_weight=class_weight), None
     patience = math.inf if options.falls else patience
-    reporter = _EpochReporter(history, phase, epochs, patience, options, clean)
+    reporter = _EpochReporter(history, phase, epochs, patience, options, as_untuned_dataset(clean))
     model.compile(
         optimizer=create_optimizer(options, learning_rate, len(train), reporter.limit),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
