@@ -219,8 +219,10 @@ def computed_fast(model: keras.Model, precision: str):
             ways.enter_context(pointwise_as_products(model))
         if resolve_precision(precision) == "bfloat16":
             ways.enter_context(compute_in_bfloat16(model))
-        yield
-    model.train_function = model.test_function = None
+        try:
+            yield
+        finally:
+            model.train_function = model.test_function = None
 
 
 def _go_on(model, train, history, phase: int, reporter: _EpochReporter, checkpoint: Checkpoint) -> int:
