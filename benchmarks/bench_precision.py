@@ -17,7 +17,7 @@ from src.settings import (
     positive_int,
     quiet_tensorflow,
 )
-from src.training.options import OPTIMIZERS
+from src.training.options import OPTIMIZERS, TrainingSettings
 
 EXAMPLES = """\
   python -m benchmarks.bench_precision
@@ -37,7 +37,6 @@ def prepare_training(
     from src.networks.scratch import build_scratch_model
     from src.training.fit import computed_fast
     from src.training.optimizers import create_optimizer
-    from src.training.options import TrainingSettings
 
     model = logits_model(build_scratch_model(network, 10, size, width=width))
     step = create_optimizer(TrainingSettings(optimizer=optimizer), 1e-3, _STEPS, 1)

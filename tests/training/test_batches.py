@@ -54,7 +54,6 @@ def test_a_dataset_stays_as_it_is():
 def test_training_turns_the_epochs_of_its_batches():
     seen = []
 
-    @keras.saving.register_keras_serializable("tests")
     class Note(layers.Layer):
         def call(self, inputs):
             tf.py_function(lambda images: seen.append(int(images[0, 0, 0, 0])), [inputs], [])
