@@ -18,6 +18,11 @@ class TwoPhaseSettings:
     phase2_epochs: str | int = option("auto", "epochs with its top layers unfrozen; S1: 5", type=auto_or_count)
     phase1_rate: float = option(1e-4, "learning rate, or its peak, in phase 1", type=positive_float)
     phase2_rate: float = option(1e-5, "learning rate, or its peak, in phase 2", type=positive_float)
+    train_depthwise: bool = option(
+        True,
+        "phase 2 trains depthwise convolutions too; without them, a few percent of the weights, an epoch on a CPU "
+        "takes half the time",
+    )
     patience: str | int = option(
         "auto",
         "epochs without improvement of validation loss that end a phase; auto: 3, but 1 for a phase 2 of auto epochs, "
@@ -52,6 +57,8 @@ class TwoPhaseSettings:
         training.verify(self.phase1_epochs, self.phase2_epochs)
         if not self.phases:
             raise UserError("both phases have 0 epochs; give at least one of them some")
+        if from_scratch and not self.train_depthwise:
+            raise UserError("a network from scratch needs all its layers; leave out --no-train-depthwise")
         if training.cutmix and self.views != 0 and not from_scratch:
             raise UserError("--cutmix needs the pictures themselves in every epoch; add --views 0")
 

@@ -27,18 +27,20 @@ from src.training.options import TrainingSettings
 from src.training.schedule import TwoPhaseSettings
 
 
-def freeze_below(base: keras.Model, first_trainable: int | None) -> int:
+def freeze_below(base: keras.Model, first_trainable: int | None, *, depthwise: bool = True) -> int:
     """Freeze the backbone's layers below an index and all its BatchNormalization; unfreeze the others.
 
     Args:
         first_trainable: index in ``base.layers``; None freezes all.
+        depthwise: whether depthwise convolutions are among the others.
 
     Returns:
         The number of trainable parameters left in the backbone.
     """
+    frozen = (keras.layers.BatchNormalization, *(() if depthwise else (keras.layers.DepthwiseConv2D,)))
     for index, layer in enumerate(base.layers):
         above = first_trainable is not None and index >= first_trainable
-        layer.trainable = above and not isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = above and not isinstance(layer, frozen)
     return sum(int(np.prod(weight.shape)) for weight in base.trainable_weights)
 
 
@@ -133,8 +135,10 @@ def _fit_phases(
         if history.best_row:
             history.restore_best()  # the patience of phase 1 has gone past its best
         if first_trainable is not None:
-            count, name = freeze_below(base, first_trainable), base.layers[first_trainable].name
-            say(f"Phase 2 trains {count:,} parameters of the backbone, from {name} on (BatchNormalization is frozen).")
+            count = freeze_below(base, first_trainable, depthwise=settings.train_depthwise)
+            frozen = "BatchNormalization is" if settings.train_depthwise else "BatchNormalization and depthwise are"
+            name = base.layers[first_trainable].name
+            say(f"Phase 2 trains {count:,} parameters of the backbone, from {name} on ({frozen} frozen).")
         fit(2, settings.phase2_epochs, settings.phase2_rate)
     history.restore_best()
 

@@ -15,7 +15,7 @@ from src.training.frozen_features import FeatureBatches, Features
 from src.training.history import TrainingHistory
 from src.training.options import TrainingSettings
 from src.training.schedule import TwoPhaseSettings
-from src.training.two_phase import train_two_phase
+from src.training.two_phase import freeze_below, train_two_phase
 
 
 def _network():
@@ -113,6 +113,22 @@ def test_every_block_can_be_the_first_that_trains(generators, first):
     frozen = {layer.name for layer in base.layers[:start]}
     trained = {"stem", "block1_conv", "block2_conv"} - frozen
     assert moved & {"stem", "block1_conv", "block2_conv", "block1_bn", "block2_bn"} == trained
+
+
+@pytest.mark.parametrize(("depthwise", "trained"), [(True, {"top", "depthwise"}), (False, {"top"})])
+def test_depthwise_convolutions_stay_as_they_are_if_asked(depthwise, trained):
+    inputs = x = keras.Input((8, 8, 3))
+    for layer in (
+        keras.layers.Conv2D(4, 1, name="below"),
+        keras.layers.DepthwiseConv2D(3, name="depthwise"),
+        keras.layers.BatchNormalization(name="bn"),
+        keras.layers.Conv2D(2, 1, name="top"),
+    ):
+        x = layer(x)
+    base = keras.Model(inputs, x)
+    count = freeze_below(base, 2, depthwise=depthwise)
+    assert {layer.name for layer in base.layers if layer.trainable and layer.weights} == trained
+    assert count == (4 * 2 + 2) + (9 * 4 + 4) * depthwise
 
 
 def test_from_scratch_nothing_is_frozen(generators, capsys):
@@ -322,3 +338,10 @@ def test_balanced_sampling_of_stored_features():
     assert drawn.sum(axis=0).tolist() == [6, 6]
     plain = FeatureBatches(features, 4, seed=1, shuffle=True)
     assert np.concatenate([plain[index][1] for index in range(3)]).sum(axis=0).tolist() == [9, 3]
+
+
+def test_a_network_from_scratch_trains_its_depthwise_convolutions():
+    schedule = TwoPhaseSettings(train_depthwise=False)
+    schedule.verify(TrainingSettings())
+    with pytest.raises(UserError, match="--no-train-depthwise"):
+        schedule.verify(TrainingSettings(), from_scratch=True)
