@@ -22,38 +22,51 @@ from src.training.options import OPTIMIZERS, TrainingSettings
 EXAMPLES = """\
   python -m benchmarks.bench_precision
   python -m benchmarks.bench_precision --network resnet18_small --batch-size 64 --rounds 5"""
-_STEPS = 16
+STEPS = 16
 
 
-def prepare_training(
-    network: str, width: float, size: tuple[int, int], batch_size: int, optimizer: str, precision: str
-):
-    """A function that takes :data:`_STEPS` steps, after one that is not timed, and returns pictures per second."""
+def prepare_steps(model, options: TrainingSettings, batch_size: int, precision: str = "float32"):
+    """A function that trains a model for :data:`STEPS` steps, after one that is not timed.
+
+    Args:
+        model: inputs, 0 to 255 at random here, -> logits (N, C).
+
+    Returns:
+        A function without arguments that returns pictures per second.
+    """
     import keras
     import numpy as np
     import tensorflow as tf
 
-    from src.networks.heads import logits_model
-    from src.networks.scratch import build_scratch_model
     from src.training.fit import computed_fast
     from src.training.optimizers import create_optimizer
 
-    model = logits_model(build_scratch_model(network, 10, size, width=width))
-    step = create_optimizer(TrainingSettings(optimizer=optimizer), 1e-3, _STEPS, 1)
+    step = create_optimizer(options, 1e-3, STEPS, 1)
     model.compile(step, keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    rng = np.random.default_rng(0)
-    images = tf.constant(rng.uniform(0, 255, (batch_size, *size, 3)), tf.float32)
-    labels = tf.one_hot(rng.integers(0, 10, batch_size), 10)
+    classes, rng = model.output_shape[-1], np.random.default_rng(0)
+    images = tf.constant(rng.uniform(0, 255, (batch_size, *model.input_shape[1:])), tf.float32)
+    labels = tf.one_hot(rng.integers(0, classes, batch_size), classes)
 
     def measure() -> float:
         with computed_fast(model, precision):
             model.train_on_batch(images, labels)
             begin = time.perf_counter()
-            for _ in range(_STEPS):
+            for _ in range(STEPS):
                 model.train_on_batch(images, labels)
-            return _STEPS * batch_size / (time.perf_counter() - begin)
+            return STEPS * batch_size / (time.perf_counter() - begin)
 
     return measure
+
+
+def prepare_training(
+    network: str, width: float, size: tuple[int, int], batch_size: int, optimizer: str, precision: str
+):
+    """What :func:`prepare_steps` returns for a network from scratch."""
+    from src.networks.heads import logits_model
+    from src.networks.scratch import build_scratch_model
+
+    model = logits_model(build_scratch_model(network, 10, size, width=width))
+    return prepare_steps(model, TrainingSettings(optimizer=optimizer), batch_size, precision)
 
 
 @command
@@ -76,7 +89,7 @@ def main(argv=None) -> None:
             "bfloat16 in hardware": "yes" if has_bfloat16() else "no",
             "network": f"{arguments.network}, width {arguments.width:g}, {size[0]} x {size[1]} pixels",
             "optimizer": arguments.optimizer,
-            "timed": f"{_STEPS} steps of {arguments.batch_size} pictures, in turn, {arguments.rounds} rounds",
+            "timed": f"{STEPS} steps of {arguments.batch_size} pictures, in turn, {arguments.rounds} rounds",
         }
     )
     shape = (arguments.network, arguments.width, size, arguments.batch_size, arguments.optimizer)

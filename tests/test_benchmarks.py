@@ -11,6 +11,7 @@ import pytest
 from benchmarks import bench_loader
 from benchmarks.bench_explainers import compare_maps, explain_by_tutorial, measure_memory, summarise_rates
 from benchmarks.bench_growth import fit_slope, make_pictures, run_measured, summarise
+from benchmarks.bench_phase2 import prepare_phase2
 from benchmarks.bench_precision import prepare_training
 from benchmarks.bench_start import list_commands
 from benchmarks.bench_two_phase import compare_paired, print_summary, summarise_runs
@@ -79,6 +80,12 @@ def test_sides_are_measured_in_turn_and_all_samples_are_printed(capsys):
 def test_both_precisions_train_when_they_are_timed():
     for precision in ("float32", "bfloat16"):
         assert prepare_training("simple_cnn", 0.1, (8, 8), 2, "muon", precision)() > 0
+
+
+def test_phase_2_trains_with_and_without_depthwise_convolutions_when_it_is_timed(monkeypatch):
+    monkeypatch.setattr("benchmarks.bench_precision.STEPS", 1)
+    for unfreeze, depthwise in (("all", True), ("block15_expand_conv", False)):
+        assert prepare_phase2("efficientnet_lite0", unfreeze, (32, 32), 2, depthwise)() > 0
 
 
 def test_every_command_is_found():
