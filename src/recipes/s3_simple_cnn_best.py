@@ -35,4 +35,6 @@ RECIPE = Recipe(
         "flips": True,
     },
     task=CIFAR10,
+    expected=(0.905, 0.925),
+    minutes=12.7,
 )
