@@ -16,7 +16,7 @@ from src.explainers.base import Explainer
 from src.explainers.cam import LayerExplainer
 from src.explainers.combined import FlipSmoothed, LayersAveraged
 from src.explainers.explained_model import ExplainedModel
-from src.explainers.gallery import Gallery, choose_errors, choose_samples, free_name
+from src.explainers.gallery import ERRORS_SHEET, FOCUS_SHEET, Gallery, choose_errors, choose_samples, free_name
 from src.explainers.registry import EXPLAINERS, create_explainer
 from src.explainers.stream import ExplainedPictures, explain_again, explain_pictures
 from src.explainers.summary import save_heatmaps, save_strength, summarize_pictures, summarize_test_part
@@ -201,6 +201,9 @@ def explain_test_part(task: Task) -> tuple[dict, list]:
     if task.class_index is None and task.versus is None:
         open_gallery(task, explainer, explained).draw_class_focus()
         wrong = explain_errors(task, explainer, explained)
+    else:  # such sheets of an earlier run do not belong to these maps
+        for name in (ERRORS_SHEET, FOCUS_SHEET):
+            (folder / name).unlink(missing_ok=True)
     record = describe(task) | summary | {"errors_sheet": str(wrong) if wrong else None, "output": str(folder)}
     return record, explained.failures
 

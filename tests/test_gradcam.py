@@ -194,8 +194,14 @@ def test_a_changed_network_in_the_bundle_is_said_and_not_used(place, tmp_path, c
     assert code == 0 and "network.bin cannot be read or was changed" in err and "it is not used" in err
 
 
-def test_table_for_people_and_a_named_class(place, capsys):
-    code, out, _ = run(place, capsys, "--model", "transfer", "--class", "RED", "--samples", 2)
+def test_table_for_people_and_a_named_class(place, tmp_path, capsys):
+    folder = tmp_path / "transfer"
+    folder.mkdir()
+    earlier = {name: folder / name for name in ("errors_explained.png", "class_focus.png", "kept.png")}
+    for path in earlier.values():
+        path.write_bytes(b"of an earlier run")
+    code, out, _ = run(place, capsys, "--model", "transfer", "--class", "RED", "--samples", 2, "--output", tmp_path)
+    assert [name for name, path in earlier.items() if path.exists()] == ["kept.png"]
     assert code == 0 and "for the class red, 12 test pictures (83.3% predicted correctly)" in out
     assert "peak on the object (no tolerance)" in out
     correct = next(line.split() for line in out.splitlines() if line.startswith("  correct"))

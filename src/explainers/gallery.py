@@ -25,6 +25,7 @@ from src.progress import track
 from src.settings import random_generator
 
 SHEET_PICTURES = 24
+ERRORS_SHEET, FOCUS_SHEET = "errors_explained.png", "class_focus.png"
 ERRORS = 16  # on the sheet of wrong answers
 FOCUS_CLASSES, FOCUS_PICTURES = 24, 200  # on the sheet of what classes look for: rows, and pictures in each mean
 
@@ -195,7 +196,7 @@ class Gallery:
         )
         return path
 
-    def draw_errors(self, true: Explanation | None, wrong: int, name: str = "errors_explained.png") -> Path | None:
+    def draw_errors(self, true: Explanation | None, wrong: int, name: str = ERRORS_SHEET) -> Path | None:
         """Write a sheet of wrong answers: the picture, what spoke for the predicted class, what for the true one.
 
         Args:
@@ -245,7 +246,7 @@ class Gallery:
         layer = self.explained.explanation.target_layer
         return f"{self.name}: {self.method}{f' of the layer {layer}' if layer else ''}"
 
-    def draw_class_focus(self, name: str = "class_focus.png") -> Path | None:
+    def draw_class_focus(self, name: str = FOCUS_SHEET) -> Path | None:
         """Write what the explained classes look for, of the pictures that were predicted rightly or whose class is not
         known: mean picture, mean map, crops around the strongest peaks. Of more than 24 classes every k-th, of each up
         to 200 pictures.
