@@ -40,15 +40,13 @@ class _EpochReporter(keras.callbacks.Callback):
         self.auto = epochs == "auto"
         self.limit = AUTO_MAX_EPOCHS if self.auto else epochs
         self.waited, self.reference, self.bar, self.durations, self.said = 0, math.inf, None, [], 0.0
-        self.on_plateau, self.lowest = 0, math.inf
-        self.plateau_patience = options.plateau_patience or _PLATEAU_PATIENCE
+        self.on_plateau, self.lowest, self.gained = 0, math.inf, True
+        self.plateau_patience = min(options.plateau_patience or _PLATEAU_PATIENCE, patience)
 
     def replay(self, rows: list[dict]) -> None:
         """Take note of the phase's epochs before an interruption."""
         for row in rows:
-            self._is_to_stop(row)
-            if self.options.schedule == "plateau" and self._is_on_plateau(row):
-                self.waited = 0
+            self._judge(row)
             self.durations.append(row["seconds"])
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -80,13 +78,27 @@ class _EpochReporter(keras.callbacks.Callback):
         if not math.isfinite(row["loss"]):
             say("The loss is not a number: stopping. The last good epoch is kept; try a smaller learning rate.")
             self.model.stop_training = True
-        if self._is_to_stop(row):
+        stop, lower_rate = self._judge(row)
+        if stop:
             self.model.stop_training = True
             if epoch + 1 < self.limit and not self.auto:
                 say(f"No improvement of validation loss for {self.patience} epochs: stopping (--patience).")
-        if self.options.schedule == "plateau" and self._is_on_plateau(row):
+        if lower_rate:
             self.model.optimizer.learning_rate = _PLATEAU_FACTOR * self.rate
-            say(f"No improvement for {self.options.plateau_patience} epochs: the rate {self.rate:g} becomes a tenth.")
+            epochs = "an epoch" if self.plateau_patience == 1 else f"{self.plateau_patience} epochs"
+            say(f"No improvement of validation loss for {epochs}: the rate {self.rate:g} becomes a tenth.")
+
+    def _judge(self, row: dict) -> tuple[bool, bool]:
+        """Whether training is to stop after this epoch, and whether its rate is to fall for the next.
+
+        A lower rate has the whole patience before it; but not where the one before it gained nothing either.
+        """
+        stop = self._is_to_stop(row)
+        if self.options.schedule != "plateau" or not self._is_on_plateau(row):
+            return stop, False
+        if self.gained:
+            self.waited, self.gained, stop = 0, False, False
+        return stop, not stop
 
     def _is_to_stop(self, row: dict) -> bool:
         """Whether patience is at its end: a plain count of epochs without any improvement, as S1 does; `auto` wants a
@@ -100,8 +112,9 @@ class _EpochReporter(keras.callbacks.Callback):
 
     def _is_on_plateau(self, row: dict) -> bool:
         """Whether the loss has not been lower than ever for so many epochs since it was or the rate was changed."""
-        self.on_plateau = 0 if row["val_loss"] < self.lowest else self.on_plateau + 1
-        self.lowest = min(self.lowest, row["val_loss"])
+        self.on_plateau += 1
+        if row["val_loss"] < self.lowest:
+            self.on_plateau, self.lowest, self.gained = 0, row["val_loss"], True
         if self.on_plateau < self.plateau_patience:
             return False
         self.on_plateau = 0

@@ -32,7 +32,9 @@ class TrainingSettings:
         "validation loss has not improved for --plateau-patience epochs",
         choices=SCHEDULES,
     )
-    plateau_patience: int | None = option(None, "epochs that plateau waits (default: 2)", type=positive_int)
+    plateau_patience: int | None = option(
+        None, "epochs that plateau waits, at most --patience (default: 2)", type=positive_int
+    )
     warmup_epochs: float = option(0.0, "epochs over which the learning rate rises from 0", type=natural_float)
     label_smoothing: float = option(0.0, "share of each label spread evenly over all classes", type=share_below_one)
     mixup: float = option(
