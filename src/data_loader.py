@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from src.errors import command
 from src.loading.augmentation import AugmentationSettings
-from src.settings import add_options, create_parser, positive_int, quiet_tensorflow, read_options, seed_int
+from src.settings import (
+    add_options,
+    create_parser,
+    picture_size,
+    positive_int,
+    quiet_tensorflow,
+    read_options,
+    seed_int,
+)
 
 if TYPE_CHECKING:
     from src.loading.iterator import surface_errors
@@ -48,7 +56,9 @@ def format_counts(class_names: list[str], counts: dict[str, dict[str, int]]) -> 
 def main(argv=None) -> int | None:
     parser = create_parser("Count the pictures of each part and class, and draw what the augmentation does.", EXAMPLES)
     parser.add_argument("--data", default="data", help="folder with train, val and test, made by split_dataset.py")
-    parser.add_argument("--image-size", type=positive_int, default=224, help="height and width of the views")
+    parser.add_argument(
+        "--image-size", type=picture_size, default=224, help="pixels of the views, N for squares or HEIGHTxWIDTH"
+    )
     parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
     parser.add_argument("--seed", type=seed_int, default=42, help="order and views are functions of it")
     parser.add_argument("--output", default="gradcam", help="the picture goes to data/augmentation.png in this folder")

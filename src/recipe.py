@@ -40,7 +40,7 @@ def format_list(recipes: dict[str, Recipe], experiments: str) -> str:
         minutes = (
             f"{result['training_seconds'] / 60:.1f}" if result else f"~{recipe.minutes:g}" if recipe.minutes else "-"
         )
-        count = f"{result['n']:,}" if result else "-"
+        count = f"{result['n']:,}" if result else f"~{recipe.measured_n:,}" if recipe.measured_n else "-"
         pictures = Path(result.get("pictures", "-")).name if result else "-"
         rows.append((recipe.name, recipe.claim or "ours", here, count, minutes, pictures, recipe.title))
     widths = [max(map(len, column)) for column in zip(*rows)]
@@ -52,7 +52,10 @@ def format_recipe(recipe: Recipe, experiments: str, source: str | None) -> str:
     facts = [recipe.title + ".", *textwrap.wrap(recipe.origin, 100), f"Claim: {recipe.claim or 'none, it is ours'}."]
     if recipe.expected:
         low, high = recipe.expected
-        facts.append(f"Expected here: {low:.3f} to {high:.3f} test, {recipe.minutes:g} minutes on {recipe.machine}.")
+        facts.append(
+            f"Expected: {low:.3f} to {high:.3f} of {recipe.measured_n:,} test pictures, {recipe.minutes:g} minutes on "
+            f"{recipe.machine}. Other pictures take other times."
+        )
     lines = recipe.commands(experiments, source).values()
     typed = [f"python {'-m ' * (words[0] != 'split_dataset')}{_typed(words)}" for words in lines]
     return "\n".join([recipe.name, *facts, "", *typed])
@@ -146,6 +149,7 @@ def _collect(recipe: Recipe, folders: dict[str, Path]) -> dict:
     """The outcome, from what the commands have saved."""
     metrics = read_json(folders["gradcam"] / recipe.name / "metrics.json")
     bundle = folders["models"] / recipe.name
+    info = read_json(bundle / BUNDLE_FILE)
     with open(bundle / "history.csv", newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     return {
@@ -155,7 +159,8 @@ def _collect(recipe: Recipe, folders: dict[str, Path]) -> dict:
         **{key: metrics[key] for key in ("accuracy", "interval", "n", "macro_f1", "collapsed_class")},
         "epochs": len(rows),
         "loss": [float(row["loss"]) for row in rows],
-        "training_seconds": read_json(bundle / BUNDLE_FILE)["training_seconds"],
+        "validation_accuracy": info["metrics"]["val_accuracy"],
+        "training_seconds": info["training_seconds"],
     }
 
 
@@ -164,9 +169,15 @@ def _describe(recipe: Recipe, result: dict) -> str:
     text = (
         f"{recipe.name}: {result['accuracy']:.4f} of {result['n']} test pictures (95% interval {low:.4f} to {high:.4f})"
     )
-    text += f", {result['training_seconds'] / 60:.1f} minutes to train"
+    text += (
+        f", {result['validation_accuracy']:.4f} on validation, {result['training_seconds'] / 60:.1f} minutes to train"
+    )
     text += f"; published: {recipe.claim}" if recipe.claim else ""
-    if recipe.expected and not recipe.expected[0] <= result["accuracy"] <= recipe.expected[1]:
+    if (
+        recipe.expected
+        and recipe.measured_n == result["n"]
+        and not recipe.expected[0] <= result["accuracy"] <= recipe.expected[1]
+    ):
         text += f"\nThat is outside what was expected, {recipe.expected[0]:.3f} to {recipe.expected[1]:.3f}."
     return text
 

@@ -74,7 +74,7 @@ def test_one_part_needs_no_other(tmp_path):
 
 
 def test_command_counts_and_draws(data, tmp_path, capsys):
-    options = ["--data", str(data), "--image-size", "48", "--batch-size", "4", "--output", str(tmp_path)]
+    options = ["--data", str(data), "--image-size", "48x64", "--batch-size", "4", "--output", str(tmp_path)]
     assert data_loader.main(options) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["class", "train", "val", "test", "total"]

@@ -15,7 +15,13 @@ def test_training_curves(tmp_path):
     blue, orange = ((0, 114, 178), (230, 159, 0))
     assert all((both == color).all(axis=2).sum() > 100 for color in (blue, orange))
     plotting.plot_training_curves(history, tmp_path / "c2.png")
-    assert not np.array_equal(both, read_image(tmp_path / "c2.png"))  # the boundary and the best epoch show
+    plain = read_image(tmp_path / "c2.png")
+    assert not np.array_equal(both, plain)  # the boundary and the best epoch show
+    plotting.plot_training_curves(history | {"clean_loss": [1.9, 0.8, 0.4]}, tmp_path / "c3.png")
+    clean = read_image(tmp_path / "c3.png")  # its curve takes the full blue, that of training itself grows paler
+    pale = np.round(0.45 * np.array(blue) + 0.55 * 255).astype(int)
+    counts = [(np.abs(drawn.astype(int) - pale).max(axis=2) <= 1).sum() for drawn in (plain, clean)]
+    assert (clean == blue).all(axis=2).sum() > 100 and counts[1] > counts[0] + 50
     plotting.plot_training_curves({"accuracy": [0.5]}, tmp_path / "one.png")
     assert read_image(tmp_path / "one.png").std() > 5
 

@@ -78,7 +78,8 @@ def _start_as_identity(layer: layers.Conv2D) -> None:
 def whiten(model: keras.Model, batches: Iterable[np.ndarray]) -> None:
     """Let the first convolution decorrelate the patches of these pictures, all to variance 1.
 
-    Its filters are the eigenvectors of the patches' covariance, divided by the root of their eigenvalue, in both signs.
+    Its filters are the eigenvectors of the patches' second moments (their mean is not taken away, as in airbench),
+    divided by the root of their eigenvalue, in both signs.
 
     Args:
         model: of :func:`build_fast_cnn`.

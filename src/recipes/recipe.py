@@ -10,6 +10,7 @@ EXPERIMENTS_DIR = "experiments"
 # What the published experiments do to training pictures, and nothing else.
 FLIPS = {"rotation": 0, "shift": 0, "zoom": 0}
 CROPS_AND_FLIPS = FLIPS | {"crop_padding": 4, "crop_fill": "constant"}
+_NO_RUN = {"expected": None, "minutes": None, "measured_n": None}
 _QUICK_PICTURES = 40  # of each class
 
 
@@ -45,6 +46,7 @@ class Recipe:
         expected: lowest and highest test accuracy that is no surprise: about the 95% interval of a run of ours, wider
             where thousands of pictures make that narrower than other seeds would; None before there was a run.
         minutes: for training, about, on ``machine``.
+        measured_n: test pictures of that run, which may have had others than the whole task's.
     """
 
     name: str
@@ -58,20 +60,22 @@ class Recipe:
     evaluation: dict = field(default_factory=dict)
     expected: tuple[float, float] | None = None
     minutes: float | None = None
+    measured_n: int | None = None
     machine: str = "2 CPU cores (AVX-512)"
 
     def __post_init__(self):
-        if (self.expected is None) != (self.minutes is None):
-            raise ValueError(f"{self.name}: expected and minutes come from the same run, give both or neither")
+        if len({value is None for value in (self.expected, self.minutes, self.measured_n)}) > 1:
+            raise ValueError(f"{self.name}: expected, minutes and measured_n are of one run, give all or none")
 
     def in_seconds(self) -> "Recipe":
         """The recipe as ``--quick`` runs it: drawn pictures, three epochs, and what ``quick`` makes smaller."""
         if self.command == "baseline_cnn":
             epochs = {"epochs": 3}
         else:
-            epochs = {"phase1_epochs": 3, "phase2_epochs": min(1, self.options.get("phase2_epochs", 1))}
+            first, second = (self.options.get(f"phase{phase}_epochs") != 0 for phase in (1, 2))
+            epochs = {"phase1_epochs": 3 * first, "phase2_epochs": (1 if first else 3) * second}
         task = Task(f"{self.task.name}-quick", "shapes", {"images_per_class": _QUICK_PICTURES})
-        return replace(self, task=task, options=self.options | epochs | self.quick, expected=None, minutes=None)
+        return replace(self, task=task, options=self.options | epochs | self.quick, **_NO_RUN)
 
     def folders(self, experiments: str | Path) -> dict[str, Path]:
         """Where data, models, pictures and results go."""

@@ -29,4 +29,5 @@ RECIPE = Recipe(
     quick={"image_size": 96},
     expected=(0.8, 0.85),
     minutes=1.2,
+    measured_n=1002,
 )

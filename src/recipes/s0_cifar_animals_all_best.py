@@ -17,4 +17,5 @@ RECIPE = replace(
     options=FEW.options | {"phase2_epochs": 4},
     expected=(0.915, 0.94),
     minutes=19.2,
+    measured_n=3000,
 )

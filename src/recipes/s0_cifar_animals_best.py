@@ -22,4 +22,5 @@ RECIPE = Recipe(
     evaluation={"flips": True},
     expected=(0.885, 0.925),
     minutes=11.7,
+    measured_n=1002,
 )

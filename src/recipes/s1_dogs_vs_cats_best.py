@@ -8,7 +8,7 @@ RECIPE = Recipe(
     title="the same photographs, larger, epochs while they help",
     origin=(
         "Ours: EfficientNet-Lite0 at 288 pixels instead of 224, both phases for as long as validation loss improves, "
-        "what is frozen computed once."
+        "what is frozen computed once. What is expected is of 2,000 of the photographs."
     ),
     command="transfer_model",
     options={
@@ -24,4 +24,5 @@ RECIPE = Recipe(
     task=DOGS_VS_CATS,
     expected=(0.975, 1.0),
     minutes=2.0,
+    measured_n=300,
 )

@@ -29,4 +29,5 @@ RECIPE = Recipe(
     task=DOGS_VS_CATS_2000,
     expected=(0.63, 0.735),
     minutes=6.5,
+    measured_n=300,
 )

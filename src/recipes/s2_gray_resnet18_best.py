@@ -34,4 +34,5 @@ RECIPE = Recipe(
     task=DOGS_VS_CATS_2000,
     expected=(0.8, 0.88),
     minutes=5.6,
+    measured_n=300,
 )

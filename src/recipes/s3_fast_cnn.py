@@ -33,4 +33,5 @@ RECIPE = Recipe(
     task=CIFAR10,
     expected=(0.85, 0.88),
     minutes=8.0,
+    measured_n=10_000,
 )

@@ -1,14 +1,15 @@
-"""Ours on CIFAR-10, in no more time than SimpleCNN takes."""
+"""Ours on CIFAR-10, in no more time than SimpleCNN takes in plain Keras."""
 
 from src.recipes.recipe import Recipe
 from src.recipes.tasks import CIFAR10
 
 RECIPE = Recipe(
     name="s3-simple-cnn-best",
-    title="CIFAR-10 within the time of SimpleCNN",
+    title="CIFAR-10 with a pre-trained network, within the time of SimpleCNN in plain Keras",
     origin=(
-        "Ours: the upper thirteen blocks of EfficientNet-Lite0 but their depthwise convolutions trained at 96 x 96 on "
-        "what the lower three compute once, flips at test time."
+        "Ours: the upper thirteen blocks of EfficientNet-Lite0 but their depthwise convolutions and "
+        "BatchNormalization, from ImageNet, trained at 96 x 96 on what the lower three compute once; flips at test "
+        "time."
     ),
     command="transfer_model",
     options={
@@ -37,4 +38,5 @@ RECIPE = Recipe(
     task=CIFAR10,
     expected=(0.905, 0.925),
     minutes=12.7,
+    measured_n=10_000,
 )

@@ -13,7 +13,7 @@ _ADAMW_DECAY = 0.004  # Keras' own
 
 @keras.saving.register_keras_serializable("image_classifier")
 class RateSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Up from 0 over some steps, then constant, or down to 0 at the last step.
+    """Up from 0 over some steps, then constant, or down to 0 after the last step.
 
     Args:
         peak: the rate after the warm-up.
@@ -43,7 +43,8 @@ class RateSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("image_classifier")
 class Muon(keras.optimizers.Muon):
-    """Keras' Muon, which leaves convolutions to AdamW, with their kernels taken as matrices (h w in, out) as well.
+    """Keras' Muon, which leaves convolutions to AdamW, with their kernels taken as matrices (h w in, out) as well,
+    but for depthwise ones.
 
     The step of a matrix is its momentum with all singular values made about 1 (Jordan et al. 2024), scaled so that its
     root mean square is 0.2 as that of AdamW's steps (Liu et al. 2025, section 2.2). All else goes by AdamW.
@@ -51,7 +52,7 @@ class Muon(keras.optimizers.Muon):
 
     def _should_use_adamw(self, variable) -> bool:
         if len(variable.shape) == 4:
-            return False
+            return variable.shape[-1] == 1  # one filter, or a depthwise kernel (h, w, C, 1): no matrix of filters
         return super()._should_use_adamw(variable)
 
     def _muon_update_step(self, gradient, variable, lr, m):

@@ -136,9 +136,12 @@ def _fit_phases(
             history.restore_best()  # the patience of phase 1 has gone past its best
         if first_trainable is not None:
             count = freeze_below(base, first_trainable, depthwise=settings.train_depthwise)
-            frozen = "BatchNormalization is" if settings.train_depthwise else "BatchNormalization and depthwise are"
-            name = base.layers[first_trainable].name
-            say(f"Phase 2 trains {count:,} parameters of the backbone, from {name} on ({frozen} frozen).")
+            upper = base.layers[first_trainable:]
+            depthwise = any(isinstance(layer, keras.layers.DepthwiseConv2D) for layer in upper)
+            frozen = "BatchNormalization is"
+            if depthwise and not settings.train_depthwise:
+                frozen = "BatchNormalization and depthwise convolutions are"
+            say(f"Phase 2 trains {count:,} parameters of the backbone, from {upper[0].name} on ({frozen} frozen).")
         fit(2, settings.phase2_epochs, settings.phase2_rate)
     history.restore_best()
 

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from src.datasets import cifar, named
+from src.datasets import named
 from src.datasets.split import split_dataset
 from src.datasets.split_settings import DOWNLOADS, SplitSettings
 from src.errors import UserError
@@ -147,15 +147,25 @@ def test_cifar_binary_becomes_pictures(tmp_path):
 
 
 def test_cifar100_takes_the_fine_label(tmp_path):
-    folder = tmp_path / "cifar-100-binary"
-    folder.mkdir()
-    (folder / "fine_label_names.txt").write_text("apple\nbear\n")
-    (folder / "train.bin").write_bytes(bytes([0, 1]) + bytes(3072))  # coarse 0, fine 1
-    (folder / "test.bin").write_bytes(bytes([1, 0]) + bytes(3072))
-    cifar.write_cifar(cifar.find_cifar(tmp_path), tmp_path / "out")
-    assert sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png")) == [
-        "test/apple/apple_00000.png", "train/bear/bear_00000.png",
-    ]  # fmt: skip
+    """Its official archive, made small: two coarse and three fine classes, the labels in this order."""
+
+    def records(*labels):
+        return b"".join(bytes([coarse, fine]) + bytes([shade]) * 3072 for coarse, fine, shade in labels)
+
+    rows = [(fine % 2, fine, 40 * fine + number) for fine in range(3) for number in range(10)]
+    archive = tar_of(tmp_path / "cifar-100-binary.tar.gz", {
+        "cifar-100-binary/fine_label_names.txt": b"apple\nbear\nbowl\n\n",
+        "cifar-100-binary/coarse_label_names.txt": b"fruit\nother\n\n",
+        "cifar-100-binary/train.bin": records(*rows),
+        "cifar-100-binary/test.bin": records((1, 0, 30), (0, 1, 70), (0, 2, 130)),
+    })  # fmt: skip
+    data = tmp_path / "data"
+    manifest = split_dataset(SplitSettings(source=str(archive), output=str(data), ratios=(0.9, 0.1, 0.0)))
+    counts = {"train": (9, 9, 9), "val": (1, 1, 1), "test": (1, 1, 1)}
+    assert manifest.counts == {part: dict(zip(("apple", "bear", "bowl"), row)) for part, row in counts.items()}
+    for path in sorted(data.glob("*/*/*.png")):
+        shades = {"apple": range(40), "bear": range(40, 80), "bowl": range(80, 140)}
+        assert int(read_image(path)[0, 0, 0]) in shades[path.parent.name]
 
 
 def test_damaged_and_pickled_cifar_are_refused(tmp_path):

@@ -97,6 +97,15 @@ def test_muon_makes_steps_of_convolutions_orthogonal():
     assert np.sum(step * (u @ v)) / 4 == pytest.approx(values.mean(), abs=0.05)
 
 
+def test_muon_leaves_depthwise_convolutions_to_adam():
+    kernel = keras.Variable(np.zeros((3, 3, 4, 1), np.float32), name="kernel")
+    optimizer = Muon(0.1, weight_decay=None, adam_weight_decay=None)
+    optimizer.build([kernel])
+    gradient = np.random.default_rng(0).normal(size=(3, 3, 4, 1)).astype(np.float32)
+    optimizer.apply([gradient], [kernel])
+    np.testing.assert_allclose(kernel.numpy(), -0.1 * np.sign(gradient), rtol=1e-4)  # Adam's first step
+
+
 def test_ema_by_hand():
     optimizer = create_optimizer(TrainingSettings(optimizer="sgd", momentum=0.0, ema=0.75), 1.0, 1, 1)
     weight = keras.Variable(4.0, name="kernel")

@@ -132,6 +132,22 @@ def test_depthwise_convolutions_stay_as_they_are_if_asked(depthwise, trained):
     assert count == (4 * 2 + 2) + (9 * 4 + 4) * depthwise
 
 
+@pytest.mark.parametrize("trained", [True, False])
+def test_the_setting_leaves_depthwise_convolutions_as_they_are(generators, capsys, trained):
+    inputs = keras.Input((16, 16, 3))
+    x = layers.DepthwiseConv2D(3, name="depthwise")(layers.Rescaling(1 / 255)(inputs))
+    base = keras.Model(inputs, layers.Conv2D(4, 1, name="top")(x))
+    y = layers.GlobalAveragePooling2D(name="pooling")(base.output)
+    model = keras.Model(inputs, add_head(y, 2))
+    before = _by_layer(model)
+    schedule = TwoPhaseSettings(phase1_epochs=0, phase2_epochs=1, phase2_rate=1e-2, train_depthwise=trained)
+    train_two_phase(logits_model(model), base, *generators[:2], schedule, first_trainable=1, seed=5)
+    after = _by_layer(model)
+    moved = {name for name in before if (before[name][0] != after[name][0]).any()}
+    assert moved == {"top", "logits", *(["depthwise"] if trained else [])}
+    assert ("depthwise convolutions are frozen" in capsys.readouterr().err) != trained
+
+
 def test_from_scratch_nothing_is_frozen(generators, capsys):
     model, base = _network()
     before = _by_layer(model)
@@ -186,14 +202,16 @@ def test_class_weights():
     assert class_weights(np.array([0, 1, 1, 0]), 2) is None
 
 
-def _fit(val_losses, epochs, patience, options=None, checkpoint=None):
-    """Run ``fit_phase`` on a model whose validation loss follows a script; returns the history."""
+def _fit(val_losses, epochs, patience, options=None, checkpoint=None, accuracies=None):
+    """Run ``fit_phase`` on a model whose validation loss, and accuracy, follow a script; returns the history."""
     model = keras.Sequential([keras.Input((1,)), layers.Dense(2, use_bias=False, kernel_initializer="zeros")])
     history = TrainingHistory(model)
     data = np.zeros((4, 1), np.float32), np.eye(2, dtype=np.float32)[[0, 1, 0, 1]]
-    script = iter(val_losses)
+    script = iter([{"val_loss": loss} for loss in val_losses])
+    if accuracies:
+        script = iter([{"val_loss": loss, "val_accuracy": right} for loss, right in zip(val_losses, accuracies)])
     add = history.add
-    history.add = lambda row: (row.update(val_loss=next(script)), add(row))[1]
+    history.add = lambda row: (row.update(next(script)), add(row))[1]
     fit_phase(
         model,
         _Batches(*data),
@@ -267,6 +285,18 @@ def test_a_plateau_training_that_goes_on_stops_where_it_would_have(tmp_path, cut
         _fit([1.0] * cut, 12, 3, options, checkpoint)
     continued = _fit([1.0] * 12, 12, 3, options, checkpoint)
     assert [row["learning_rate"] for row in continued.rows] == [row["learning_rate"] for row in whole.rows]
+
+
+def test_patience_ends_no_training_whose_rate_falls_to_0():
+    assert len(_fit([1.0] * 6, 6, 1, TrainingSettings(schedule="cosine")).rows) == 6
+    assert len(_fit([1.0] * 6, 6, 1).rows) == 2
+
+
+@pytest.mark.parametrize(("select", "best"), [("loss", 2), ("accuracy", 3)])
+def test_the_epoch_is_kept_by_what_the_settings_say(select, best):
+    options = TrainingSettings(select=select)
+    history = _fit([1.0, 0.5, 0.8], 3, 9, options, accuracies=[0.1, 0.2, 0.9])
+    assert history.best_row["epoch"] == best
 
 
 def test_nan_stops_and_keeps_the_last_good_epoch(capsys):
