@@ -11,7 +11,6 @@ RECIPE = replace(
     origin="Ours: as s3-simple-cnn-best, at 144 x 144, for longer and with MixUp. Stores 9 GB of features.",
     options=FAST.options | {"image_size": 144, "views": 3, "phase2_epochs": 9, "mixup": 0.2},
     quick=FAST.quick | {"image_size": 96},
-    expected=None,
-    minutes=None,
-    measured_n=None,
+    expected=(0.92, 0.94),
+    minutes=57.3,
 )
