@@ -20,8 +20,8 @@ class TwoPhaseSettings:
     phase2_rate: float = option(1e-5, "learning rate, or its peak, in phase 2", type=positive_float)
     train_depthwise: bool = option(
         True,
-        "phase 2 trains depthwise convolutions too; without them, a few percent of the weights, an epoch on a CPU "
-        "takes half the time",
+        "phase 2 trains depthwise convolutions too; without them, a few percent of the weights, a CPU trains about "
+        "1.35 times as fast",
     )
     patience: str | int = option(
         "auto",
