@@ -103,7 +103,7 @@ def test_a_quick_run_trains_again_and_is_no_result(capsys, tmp_path, monkeypatch
     assert bundle.stat().st_mtime_ns != first, "a quick run trains in any case"
     assert command.main(["list", "--output", str(tmp_path)]) == 0  # a quick run is no result
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("s3-simple-cnn "))
-    assert row.split()[1:5] == ["0.72", "test", "-", "-"]
+    assert row.split()[1:6] == ["0.72", "test", "-", "~10,000", "~7.6"]
 
 
 def test_a_stage_that_fails_says_so(capsys, tmp_path):
