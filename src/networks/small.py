@@ -59,21 +59,20 @@ def build_simple_cnn(
         normalized: BatchNormalization before each ReLU of the convolutions, as its RegularizedCNN has, and PyTorch's
             initialization instead of Keras'.
     """
+    start = _uniform if normalized else lambda fan_in: {}
     inputs, x = picture_input(image_size, "0-1", grayscale)
     for index, filters in enumerate((32, 64), start=1):
-        start = _uniform(9 * x.shape[-1]) if normalized else {}
-        x = layers.Conv2D(scaled(filters, width), 3, padding="same", name=f"conv{index}", **start)(x)
+        x = layers.Conv2D(scaled(filters, width), 3, padding="same", name=f"conv{index}", **start(9 * x.shape[-1]))(x)
         if normalized:
             x = layers.BatchNormalization(name=f"bn{index}")(x)
         x = layers.ReLU(name=f"relu{index}")(x)
         x = layers.MaxPooling2D(2, name=f"pool{index}")(x)
     x = layers.Flatten(name="flatten")(x)
-    start = _uniform(x.shape[-1]) if normalized else {}
-    x = layers.Dense(scaled(128, width), activation="relu", name="dense", **start)(x)
+    x = layers.Dense(scaled(128, width), activation="relu", name="dense", **start(x.shape[-1]))(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
-    name, start = ("regularized_cnn", _uniform(x.shape[-1])) if normalized else ("simple_cnn", {})
-    return keras.Model(inputs, add_head(x, class_count, **start), name=name)
+    name = "regularized_cnn" if normalized else "simple_cnn"
+    return keras.Model(inputs, add_head(x, class_count, **start(x.shape[-1])), name=name)
 
 
 def build_regularized_cnn(class_count: int, image_size: tuple[int, int] = (32, 32), **options) -> keras.Model:
