@@ -9,7 +9,7 @@ from pathlib import Path
 from src.errors import UserError, command
 from src.files import format_json
 from src.loading.augmentation import AugmentationSettings
-from src.model_choice import check_output
+from src.model_choice import check_output, checkpoint_path
 from src.settings import (
     NETWORKS,
     add_options,
@@ -33,7 +33,6 @@ EXAMPLES = """  python -m src.baseline_cnn
   python -m src.baseline_cnn --optimizer sgd --rate 0.1 --schedule cosine --warmup-epochs 1 --epochs 30 --mixup 0.2
   python -m src.baseline_cnn --find-rate                     a picture of the loss against the learning rate"""
 
-CHECKPOINTS_DIR = ".unfinished"  # beside the bundles: the state of trainings that are not done
 _SAMPLE = 5000  # at most so many training pictures are judged as they are after each epoch, or fit a first layer
 
 
@@ -54,7 +53,11 @@ class BaselineSettings:
     batch_size: int = option(32, "pictures in a batch", type=positive_int)
     epochs: str | int = option(5, "epochs, or 'auto' to go on while validation loss improves", type=auto_or_count)
     rate: float = option(1e-3, "learning rate, or its peak", type=positive_float)
-    patience: int = option(3, "epochs without improvement of validation loss after which to stop", type=positive_int)
+    patience: int = option(
+        3,
+        "epochs without improvement of validation loss after which to stop; not where the rate falls to 0 at the end",
+        type=positive_int,
+    )
     seed: int = option(42, "seed of weights, order and augmentation", type=seed_int)
 
     def verify(self, training: TrainingSettings) -> None:
@@ -144,10 +147,8 @@ def train_baseline(
     chosen = asdict(settings) | asdict(training) | asdict(augmentation)
     pictures = facts["fingerprint"] or train.fingerprint() + val.fingerprint()
     precision = resolve_precision(training.precision)
-    checkpoint = Checkpoint(
-        Path(settings.models_dir, CHECKPOINTS_DIR, f"{settings.name}.npz"),
-        identify(model, chosen | {"precision": precision}, pictures),
-    )
+    identity = identify(model, chosen | {"precision": precision}, pictures)
+    checkpoint = Checkpoint(checkpoint_path(settings.models_dir, settings.name), identity)
     history = _fit(model, train, val, settings, training, checkpoint, [*listeners, log])
     folder = save_bundle(
         settings.name,

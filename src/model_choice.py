@@ -12,6 +12,7 @@ from src.settings import PREPROCESSING_MODES
 
 BUNDLE_FILE = "bundle.json"
 PLAIN_SUFFIXES = (".keras", ".h5", ".hdf5")
+CHECKPOINTS_DIR = ".unfinished"  # beside the bundles: the state of trainings that are not done
 ENSEMBLE = "ensemble"  # what several models together are called in folders and results
 
 
@@ -49,6 +50,11 @@ def check_output(models_dir: str | Path, name: str) -> None:
         os.rmdir(tempfile.mkdtemp(dir=existing, prefix="."))
     except OSError as error:  # it names the probe, which the user has never heard of
         raise UserError(describe_os_error(OSError(error.errno, error.strerror, str(models_dir)))) from error
+
+
+def checkpoint_path(models_dir: str | Path, name: str) -> Path:
+    """Where the state of a training lies until its bundle is saved."""
+    return Path(models_dir, CHECKPOINTS_DIR, f"{name}.npz")
 
 
 def model_name(model: str | Path) -> str:

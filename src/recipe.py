@@ -8,12 +8,11 @@ import sys
 import textwrap
 from pathlib import Path
 
-from src.baseline_cnn import CHECKPOINTS_DIR
 from src.datasets.manifest import load_manifest
 from src.datasets.split_settings import SplitSettings
 from src.errors import EXIT_INTERRUPTED, EXIT_OK, UserError, command
 from src.files import format_json, read_json, write_json
-from src.model_choice import BUNDLE_FILE
+from src.model_choice import BUNDLE_FILE, checkpoint_path
 from src.progress import say
 from src.recipes.recipe import EXPERIMENTS_DIR, Recipe, find_recipe
 from src.recipes.registry import load_recipes
@@ -85,7 +84,7 @@ def run_recipe(recipe: Recipe, experiments: str, source: str | None, *, quick: b
         _run_stage("split", lines["split"])
     bundle = folders["models"] / recipe.name
     if restart:
-        (folders["models"] / CHECKPOINTS_DIR / f"{recipe.name}.npz").unlink(missing_ok=True)
+        checkpoint_path(folders["models"], recipe.name).unlink(missing_ok=True)
     if not (quick or restart) and _is_trained(recipe, bundle, folders["data"], lines["train"]):
         say(f"Trained already: {bundle} (anew with --restart).")
     else:
@@ -161,6 +160,7 @@ def _collect(recipe: Recipe, folders: dict[str, Path]) -> dict:
         "loss": [float(row["loss"]) for row in rows],
         "validation_accuracy": info["metrics"]["val_accuracy"],
         "training_seconds": info["training_seconds"],
+        "features_found": info.get("features_found"),
     }
 
 
@@ -172,6 +172,8 @@ def _describe(recipe: Recipe, result: dict) -> str:
     text += (
         f", {result['validation_accuracy']:.4f} on validation, {result['training_seconds'] / 60:.1f} minutes to train"
     )
+    if found := result["features_found"]:
+        text += f" (less {found:.0%} of what its frozen layers compute, which was stored already)"
     text += f"; published: {recipe.claim}" if recipe.claim else ""
     if (
         recipe.expected

@@ -19,8 +19,8 @@ EXAMPLES = """  python -m src.sweep baseline_cnn rate=0.01,0.001,0.0001 -- --epo
 NAME=a,b,c tries each value, NAME=lo..hi a range of numbers (by their logarithm where hi is ten times lo or more).
 Choices alone are all combined; with --trials so many are tried, as Optuna's TPE chooses. What follows -- are options of
 COMMAND that all trials share. "true" and "false" are values of options like --augment, "none" of those without a value.
-The same command again goes on where it was interrupted (a trial of transfer_model begins its epochs anew). Only the
-validation part decides; the test part is not looked at."""
+The same command again goes on where it was interrupted. Only the validation part decides; the test part is not looked
+at."""
 
 
 def _train_afresh(train, *settings, **keywords):

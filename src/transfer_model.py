@@ -8,7 +8,7 @@ from pathlib import Path
 
 from src.errors import command
 from src.loading.augmentation import AugmentationSettings
-from src.model_choice import check_output
+from src.model_choice import check_output, checkpoint_path
 from src.progress import say
 from src.settings import (
     add_options,
@@ -32,6 +32,7 @@ EXAMPLES = """  python -m src.transfer_model
   python -m src.transfer_model --backbone resnet50 --weights none --unfreeze all            from scratch"""
 
 
+_SECONDS_BETWEEN_STATES = 20.0  # what an interruption costs at most, besides the epoch it falls in
 _CLEAN_PICTURES = 250  # at most so many training pictures are judged without augmentation after each epoch
 FEATURES_DIR = ".features"  # beside the bundles: what frozen layers computed, for the next training on these pictures
 
@@ -97,7 +98,8 @@ def train_transfer(
     tensorboard: str | None = None,
     features_dir: str | Path | None = None,
 ) -> tuple[Path, dict]:
-    """Train both phases, keep the best epoch of both on validation, save the bundle.
+    """Train both phases, keep the best epoch of both on validation, save the bundle. An interrupted training of the
+    same settings goes on.
 
     Args:
         listeners: are called with each epoch's figures, as ``TrainingHistory`` has them.
@@ -120,6 +122,7 @@ def train_transfer(
     from src.explainers.graph import find_target_layer
     from src.networks.registry import build_chosen_model
     from src.tensorboard_log import TensorBoardLog
+    from src.training.checkpoint import Checkpoint, identify
     from src.training.precision import resolve_precision
 
     start = time.perf_counter()
@@ -132,8 +135,16 @@ def train_transfer(
     _say_what_is_random(settings)
     train, val = _load_pictures(settings, training, augmentation, model.input_shape[1:3], backbone.interpolation)
     store = Path(features_dir or Path(settings.models_dir, FEATURES_DIR))
+    chosen = asdict(settings) | asdict(schedule) | asdict(training) | asdict(augmentation)
+    precision = resolve_precision(training.precision)
+    identity = chosen | {"precision": precision, "weights": origin.sha256 or origin.origin}
+    checkpoint = Checkpoint(
+        checkpoint_path(settings.models_dir, settings.name),
+        identify(model, identity, facts["fingerprint"] or train.fingerprint() + val.fingerprint()),
+        _SECONDS_BETWEEN_STATES,
+    )
     options = {"first_trainable": first_trainable, "listeners": [*listeners, log], "features_dir": store}
-    history = _fit(model, base, train, val, settings, schedule, training, **options)
+    history = _fit(model, base, train, val, settings, schedule, training, checkpoint=checkpoint, **options)
     folder = save_bundle(
         settings.name,
         settings.models_dir,
@@ -146,16 +157,18 @@ def train_transfer(
             "backbone": backbone.name,
             "weights": {"origin": origin.origin, "sha256": origin.sha256},
             "data": facts,
-            "settings": asdict(settings) | asdict(schedule) | asdict(training) | asdict(augmentation),
-            "precision": resolve_precision(training.precision),
+            "settings": chosen,
+            "precision": precision,
             "unfrozen_from": base.layers[first_trainable].name,
             "views": history.views,
+            "features_found": history.features_found,
             "metrics": history.best_row,
-            "training_seconds": round(time.perf_counter() - start, 1),
+            "training_seconds": round(time.perf_counter() - start + history.seconds_before, 1),
         },
         history=history,
         val=val,
     )
+    checkpoint.remove()
     log.add_pictures(folder, settings.data, settings.batch_size, history.best_row["epoch"])
     return folder, history.best_row
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.baseline_cnn import CHECKPOINTS_DIR, BaselineSettings, main, train_baseline
+from src.baseline_cnn import BaselineSettings, main, train_baseline
 from src.bundle import load_bundle
 from src.errors import UserError
 from src.loading.augmentation import AugmentationSettings
+from src.model_choice import CHECKPOINTS_DIR
 from src.training.options import TrainingSettings
 
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import time
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
@@ -25,10 +26,18 @@ class Checkpoint:
     Attributes:
         path: of the file, which is written whole or not at all.
         identity: what must be the same for the training to go on: settings, pictures, the network's form, versions.
+        seconds_between: two states of one phase; epochs over stored features are over sooner than a state is written.
     """
 
     path: Path
     identity: dict
+    seconds_between: float = 0.0
+    _saved: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether so much has been done since the last state that another one is worth writing."""
+        return time.monotonic() - self._saved >= self.seconds_between
 
     def save(self, phase: int, epoch: int, optimizer: keras.Optimizer, history: TrainingHistory) -> None:
         """Write the state after ``epoch`` epochs of a phase; as many as it has where it is done with."""
@@ -47,6 +56,7 @@ class Checkpoint:
         arrays = {f"{name}_{number}": value for name, values in groups.items() for number, value in enumerate(values)}
         with atomic_file(self.path) as temporary, open(temporary, "wb") as stream:
             np.savez(stream, record=np.array(json.dumps(record)), **arrays)
+        self._saved = time.monotonic()
 
     def load(self) -> dict | None:
         """The state: phase, epoch, rows, best, and lists of arrays: model, optimizer, weights (of the best epoch).

@@ -152,7 +152,7 @@ class _SaveState(keras.callbacks.Callback):
         self.checkpoint, self.history, self.phase, self.first_epoch = checkpoint, history, phase, first_epoch
 
     def on_epoch_begin(self, epoch, logs=None):
-        if epoch > self.first_epoch:
+        if epoch > self.first_epoch and self.checkpoint.is_due:
             self.checkpoint.save(self.phase, epoch, self.model.optimizer, self.history)
 
 
@@ -176,14 +176,14 @@ def fit_phase(
 
     Args:
         model: inputs -> logits (N, C).
-        train, val: what ``fit`` takes; labels one-hot (N, C).
+        train, val: what ``fit`` takes; labels one-hot (N, C). For a checkpoint ``train`` has ``epoch``, ``set_epoch``.
         epochs: a count, or "auto" to go on while validation loss improves.
         patience: epochs without improvement of validation loss after which to stop; of no effect where the learning
             rate falls to 0 at the last epoch, before which the best is still to come.
         options: optimiser, schedule and all else; default: Adam at a constant rate.
         seed: of MixUp and CutMix.
         clean: training pictures without augmentation, judged after each epoch.
-        checkpoint: keeps the state after each epoch; where it holds one of this phase, training goes on from there.
+        checkpoint: keeps the state after epochs; where it holds one of this phase, training goes on from there.
     """
     if epochs == 0:
         return
@@ -244,15 +244,16 @@ def _go_on(model, train, history, phase: int, reporter: _EpochReporter, checkpoi
     if state is None or state["phase"] < phase:
         return 0
     restore(state, history)
+    rows = [row for row in history.rows if row["phase"] == phase]
+    train.set_epoch(train.epoch + len(rows))  # on from the phase before, which may have had the same batches
     if state["phase"] > phase:
         return reporter.limit
-    reporter.replay([row for row in history.rows if row["phase"] == phase])
+    reporter.replay(rows)
     model.optimizer.build(model.trainable_variables)
     for variable, value in zip(model.optimizer.variables, state["optimizer"], strict=True):
         variable.assign(value)
     if state["epoch"] < reporter.limit:
         say(f"An interrupted training goes on after epoch {state['epoch']} of phase {phase}.")
-        train.set_epoch(state["epoch"])
     return state["epoch"]
 
 

@@ -31,10 +31,17 @@ _NAMING = ("name", "keras_history", "input_layers", "output_layers")
 
 @dataclass(frozen=True)
 class Features:
-    """Stored outputs of one tensor: ``values[view]`` (N, ...), float16 or float32, ``labels`` float32 (N, C)."""
+    """Stored outputs of one tensor.
+
+    Attributes:
+        values: for each view (N, ...), float16 or float32.
+        labels: float32 (N, C).
+        found: how many of the views' rows an earlier training had stored.
+    """
 
     values: list[np.ndarray]
     labels: np.ndarray
+    found: int = 0
 
     @property
     def views(self) -> int:
@@ -117,11 +124,12 @@ def stored_features(
         UserError: the network answers with what is no number, or a picture cannot be read.
     """
     with open_store(root, key, views) as store:
-        if store.rows < views * key.pictures:
+        found = min(store.rows, views * key.pictures)
+        if found < views * key.pictures:
             _extract(store, pictures, views, create_engine(), what)
         labels = np.eye(pictures.num_classes, dtype=np.float32)[pictures.classes]
         yield {
-            column.name: Features([store.view(column.name, view) for view in range(views)], labels)
+            column.name: Features([store.view(column.name, view) for view in range(views)], labels, found)
             for column in key.columns
         }
 

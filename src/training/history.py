@@ -22,6 +22,8 @@ class TrainingHistory:
             either, by the weights that validation judges.
         best_row: the row whose weights are kept.
         views: for each phase, how many views of a training picture its epochs took turns with; 0: always a new one.
+        features_found: share of what the frozen layers compute that an earlier training had stored; None where nothing
+            is stored. Its time is none of this training's.
         seconds_before: of the epochs before an interruption.
         listeners: are called with each new row; what they raise ends the training and leaves it.
         select: "loss" or "accuracy" (and among equals the loss): what the best epoch is the best by.
@@ -33,6 +35,7 @@ class TrainingHistory:
     views: dict[int, int] = field(default_factory=dict)
     select: str = "loss"
     best_weights: list[np.ndarray] | None = None
+    features_found: float | None = None
     seconds_before: float = 0.0
     listeners: Sequence[Callable[[dict], None]] = ()
 

@@ -34,6 +34,11 @@ class MixedBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return len(self.batches)
 
+    @property
+    def epoch(self) -> int:
+        """Of the batches that are mixed."""
+        return self.batches.epoch
+
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch, to resume."""
         self.batches.set_epoch(epoch)
@@ -45,7 +50,7 @@ class MixedBatches(keras.utils.PyDataset):
         self.batches.on_epoch_end()
 
     def __getitem__(self, index: int):
-        draw = random_generator(self.seed, _STREAM, self.batches.epoch, index)
+        draw = random_generator(self.seed, _STREAM, self.epoch, index)
         images, targets = self.batches[index]
         images, targets = mix(images, targets, draw, mixup=self.options.mixup, cutmix=self.options.cutmix)
         softened = smooth(targets, self.options.label_smoothing)

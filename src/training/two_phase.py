@@ -19,6 +19,7 @@ import numpy as np
 from src.errors import explain_os_error
 from src.inference.engine import create_engine, precision_of
 from src.progress import say
+from src.training.checkpoint import Checkpoint
 from src.training.feature_store import HalfOverflow, format_bytes, make_room
 from src.training.fit import fit_phase
 from src.training.frozen_features import FeatureBatches, network_digest, split_at, store_key, stored_features
@@ -59,6 +60,7 @@ def train_two_phase(
     features_dir: Path | None = None,
     clean=None,
     listeners: Sequence[Callable[[dict], None]] = (),
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingHistory:
     """Train both phases and leave the best epoch of both on validation in the model.
 
@@ -73,6 +75,7 @@ def train_two_phase(
         features_dir: where stored features last beyond this training, for the next; None removes them at the end.
         clean: a ``PlainSample`` of ``train`` to be judged after each epoch.
         listeners: of the history.
+        checkpoint: keeps the state after epochs of both phases; where it holds one, training goes on from there.
 
     Raises:
         UserError: the settings contradict each other, as CutMix and stored features do.
@@ -96,7 +99,11 @@ def train_two_phase(
             stored = _store_features(logits, cuts, parts, settings, seed, root, open_stores)
             phases |= stored
             history.views |= dict.fromkeys(stored, settings.views)
-        fitting = {"options": options, "class_weight": class_weight, "seed": seed}
+            features = [batches.features for _, batches_of in stored.values() for batches in batches_of.values()]
+            if features:
+                rows = sum(part.views * len(part.labels) for part in features)
+                history.features_found = sum(part.found for part in features) / rows
+        fitting = {"options": options, "class_weight": class_weight, "seed": seed, "checkpoint": checkpoint}
         _fit_phases(history, base, phases, settings, None if from_scratch else first_trainable, fitting)
         phases.clear()  # on some systems files cannot be removed while they are mapped
     for layer in base.layers:  # the bundle is an ordinary network; what was frozen is a matter of this training

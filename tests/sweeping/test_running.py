@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from src.baseline_cnn import CHECKPOINTS_DIR, BaselineSettings
+from src.baseline_cnn import BaselineSettings
 from src.errors import UserError
 from src.files import lock_file
 from src.imaging import read_image
 from src.loading.augmentation import AugmentationSettings
+from src.model_choice import checkpoint_path
 from src.sweep import _verify_baseline
 from src.sweeping.running import Sweep, run_sweep
 from src.sweeping.space import SweptCommand, digest_of
@@ -38,9 +39,9 @@ class FakeCommand:
             for listener in listeners:
                 listener(row)
             if epoch == 2 and len(self.trained) == self.stop_in and not self.after_bundle:
-                checkpoint = f"{settings.models_dir}/{CHECKPOINTS_DIR}/{settings.name}.npz"
-                (folder := Path(checkpoint).parent).mkdir(exist_ok=True)
-                (folder / f"{settings.name}.npz").write_text("state")
+                checkpoint = checkpoint_path(settings.models_dir, settings.name)
+                checkpoint.parent.mkdir(exist_ok=True)
+                checkpoint.write_text("state")
                 raise KeyboardInterrupt
         folder = Path(settings.models_dir, settings.name)
         folder.mkdir()
@@ -111,7 +112,7 @@ def test_interrupted_in_trial_2_and_gone_on_with(sweep_in, tmp_path, after_bundl
     assert read_bundle(tmp_path)[1] == "trained at 0.1 by adam"  # the best so far, whole
     digest = digest_of({"rate": "0.01"})
     trials = tmp_path / "models" / ".sweeps" / "best"
-    left = trials / digest / "bundle.json" if after_bundle else trials / CHECKPOINTS_DIR / f"{digest}.npz"
+    left = trials / digest / "bundle.json" if after_bundle else checkpoint_path(trials, digest)
     assert left.is_file()  # what the trial goes on from
     outcome = run_sweep(sweep_in(command := FakeCommand()))
     assert command.trained == ([] if after_bundle else [(0.01, "adam")]) + [(0.001, "adam")]

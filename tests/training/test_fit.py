@@ -46,7 +46,7 @@ def _fit(val_losses, epochs, patience, options=None, checkpoint=None, accuracies
 class _Batches(keras.utils.PyDataset):
     def __init__(self, x, y):
         super().__init__()
-        self.x, self.y = x, y
+        self.x, self.y, self.epoch = x, y, 0
 
     def __len__(self):
         return 1

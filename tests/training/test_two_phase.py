@@ -9,8 +9,10 @@ from src.data_loader import get_data_generators
 from src.errors import UserError
 from src.loading.sample import PlainSample
 from src.networks.heads import add_head, logits_model
+from src.training.checkpoint import Checkpoint
 from src.training.feature_store import FeatureStore, HalfOverflow
 from src.training.frozen_features import FeatureBatches, Features
+from src.training.history import TrainingHistory
 from src.training.options import TrainingSettings
 from src.training.schedule import TwoPhaseSettings
 from src.training.two_phase import freeze_below, train_two_phase
@@ -98,6 +100,77 @@ def test_training_on_stored_features_equals_plain_training_on_the_same_views(sma
         for plain_row, stored_row in zip(plain.rows, stored.rows, strict=True):
             for key in ("loss", "val_loss"):
                 assert stored_row[key] == pytest.approx(plain_row[key], rel=1e-3)
+
+
+@pytest.mark.parametrize("stop_in", [(1, 2), (2, 1), (2, 3)], ids=str)
+@pytest.mark.parametrize("views", [0, 2])
+def test_an_interrupted_training_goes_on_to_the_same_end(small_data, tmp_path, monkeypatch, views, stop_in):
+    schedule = TwoPhaseSettings(
+        phase1_epochs=3, phase2_epochs=3, phase1_rate=1e-2, phase2_rate=1e-3, views=views, patience=9
+    )
+    options = TrainingSettings(optimizer="sgd", schedule="cosine", mixup=0.3, ema=0.5)
+
+    def train(checkpoint=None):
+        model, base = _network()
+        pictures = get_data_generators(small_data, 16, 8, seed=5)[:2]
+        start, logits = _start(base), logits_model(model)
+        passed = {"first_trainable": start, "seed": 5, "options": options, "checkpoint": checkpoint}
+        return train_two_phase(logits, base, *pictures, schedule, **passed), model
+
+    whole, expected = train()
+    checkpoint = Checkpoint(tmp_path / "state.npz", {"rate": 1})
+    add = TrainingHistory.add
+    with monkeypatch.context() as patch:
+
+        def interrupt(history, row):
+            phase, epoch = stop_in
+            if (row["phase"], row["epoch"]) == (phase, epoch + 3 * (phase - 1)):
+                raise KeyboardInterrupt
+            return add(history, row)
+
+        patch.setattr(TrainingHistory, "add", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(checkpoint)
+    trained = []
+    monkeypatch.setattr(TrainingHistory, "add", lambda history, row: (trained.append(row), add(history, row))[1])
+    continued, model = train(checkpoint)
+    done = (stop_in[0] - 1) * 3 + stop_in[1] - 1
+    assert len(trained) == 6 - done and len(continued.rows) == 6
+    for row, other in zip(whole.rows, continued.rows, strict=True):
+        for key in row.keys() - {"seconds"}:
+            assert row[key] == pytest.approx(other[key], rel=1e-4, abs=1e-6), key
+    for weights, others in zip(expected.get_weights(), model.get_weights()):
+        np.testing.assert_allclose(weights, others, rtol=1e-3, atol=1e-5)
+
+
+def test_states_are_not_written_more_often_than_asked(generators, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(Checkpoint, "save", lambda checkpoint, phase, epoch, *_: saved.append((phase, epoch)))
+    for seconds, expected in ((0.0, [(1, 1), (1, 2), (1, 3), (2, 1)]), (1e6, [(1, 3), (2, 1)])):
+        model, base = _network()
+        schedule = TwoPhaseSettings(phase1_epochs=3, phase2_epochs=1, patience=9)
+        checkpoint = Checkpoint(tmp_path / "state.npz", {}, seconds)
+        train_two_phase(
+            logits_model(model),
+            base,
+            *generators[:2],
+            schedule,
+            first_trainable=_start(base),
+            seed=5,
+            checkpoint=checkpoint,
+        )
+        assert saved == expected
+        saved.clear()
+
+
+def test_features_that_were_stored_before_are_said(generators, tmp_path):
+    found = []
+    for _ in range(2):
+        model, base = _network()
+        schedule = TwoPhaseSettings(phase1_epochs=1, phase2_epochs=0)
+        passed = {"first_trainable": _start(base), "seed": 5, "features_dir": tmp_path}
+        found.append(train_two_phase(logits_model(model), base, *generators[:2], schedule, **passed).features_found)
+    assert found == [0.0, 1.0]
 
 
 @pytest.mark.parametrize("first", ["images", "stem", "block1_conv", "block2_conv"])
