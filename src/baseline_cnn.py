@@ -3,16 +3,16 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from src.errors import UserError, command
-from src.files import format_json
 from src.loading.augmentation import AugmentationSettings
 from src.model_choice import check_output, checkpoint_path
 from src.settings import (
     NETWORKS,
     add_options,
+    add_rate_finding,
     auto_or_count,
     create_parser,
     height_and_width,
@@ -206,8 +206,15 @@ def _fit(model, train, val, settings: BaselineSettings, training: TrainingSettin
     return history
 
 
-def find_rate(settings: BaselineSettings, training: TrainingSettings, augmentation: AugmentationSettings, output: str):
-    """Draw the loss against the learning rate; returns the picture's path and the ``RateFinding``."""
+def find_rate(
+    settings: BaselineSettings,
+    training: TrainingSettings,
+    augmentation: AugmentationSettings,
+    output: str,
+    *,
+    as_json: bool = False,
+) -> str:
+    """Draw the loss against the learning rate into a folder of ``output``; returns what is to be said of it."""
     from src.loading.folder import check_data_folder
 
     training.verify(settings.epochs)
@@ -216,22 +223,13 @@ def find_rate(settings: BaselineSettings, training: TrainingSettings, augmentati
     quiet_tensorflow()
     from src.data_loader import surface_errors
     from src.networks.heads import logits_model
-    from src.plotting import plot_rate_finding
-    from src.training.fit import class_weights, computed_fast
-    from src.training.mixing import MixedBatches
-    from src.training.optimizers import create_optimizer
-    from src.training.rate_finder import find_learning_rate
+    from src.training.rate_finder import draw_rate_finding
 
     train, _ = _load_pictures(settings, training, augmentation)
     logits = logits_model(_build(settings, train))
-    weights = class_weights(train.classes, train.num_classes, training.balance)
-    batches = MixedBatches(train, training, seed=settings.seed, class_weight=weights)
-    plain = replace(training, schedule="constant", warmup_epochs=0.0, ema=0.0, plateau_patience=None)
-    with surface_errors(train), computed_fast(logits, training.precision):
-        finding = find_learning_rate(logits, batches, create_optimizer(plain, settings.rate, len(train), 1))
-    picture = Path(output) / settings.name / "learning_rate.png"
-    plot_rate_finding(finding.rates, finding.losses, finding.suggestion, picture)
-    return picture, finding
+    picture = Path(output, settings.name, "learning_rate.png")
+    with surface_errors(train):
+        return draw_rate_finding(logits, train, training, picture, seed=settings.seed, as_json=as_json)
 
 
 @command
@@ -239,19 +237,14 @@ def main(argv=None) -> None:
     parser = create_parser("Train a convolutional network from scratch.", EXAMPLES)
     for kind in KINDS:
         add_options(parser, kind)
-    parser.add_argument(
-        "--find-rate", action="store_true", help="train nothing; draw the loss against the learning rate"
-    )
-    parser.add_argument("--output", default="gradcam", help="folder that --find-rate draws into")
+    add_rate_finding(parser)
     parser.add_argument("--tensorboard", metavar="FOLDER", help="also write TensorBoard's logs into this folder")
     parser.add_argument("--json", action="store_true", help="print the kept epoch's metrics as one JSON line")
     arguments = parser.parse_args(argv)
     settings, training, augmentation = (read_options(kind, arguments) for kind in KINDS)
     augmentation.note_idle()
     if arguments.find_rate:
-        picture, finding = find_rate(settings, training, augmentation, arguments.output)
-        result = {"picture": str(picture), "suggestion": finding.suggestion}
-        print(format_json(result) if arguments.json else f"Steepest at {finding.suggestion:.2g}: see {picture}")
+        print(find_rate(settings, training, augmentation, arguments.output, as_json=arguments.json))
         return
     folder, metrics = train_baseline(settings, training, augmentation, tensorboard=arguments.tensorboard)
     from src.bundle import describe_training

@@ -86,6 +86,14 @@ def add_options(parser: argparse.ArgumentParser, settings_class: type) -> None:
         parser.add_argument(flag_of(field.name), **keywords)
 
 
+def add_rate_finding(parser: argparse.ArgumentParser) -> None:
+    """Add what both trainings have to find a learning rate with, ``--find-rate`` and ``--output``."""
+    parser.add_argument(
+        "--find-rate", action="store_true", help="train nothing; draw the loss against the learning rate"
+    )
+    parser.add_argument("--output", default="gradcam", help="folder that --find-rate draws into")
+
+
 def read_options(settings_class: type, arguments: argparse.Namespace):
     """The settings that the parsed command line stands for."""
     names = [field.name for field in dataclasses.fields(settings_class)]

@@ -12,6 +12,7 @@ from src.model_choice import check_output, checkpoint_path
 from src.progress import say
 from src.settings import (
     add_options,
+    add_rate_finding,
     create_parser,
     natural_int,
     option,
@@ -28,6 +29,7 @@ from src.training.schedule import TwoPhaseSettings
 EXAMPLES = """  python -m src.transfer_model
   python -m src.transfer_model --backbone resnet50 --phase1-epochs 5 --phase2-epochs 5      S1's schedule
   python -m src.transfer_model --backbone resnet50 --weights resnet50_notop.h5              weights from a file
+  python -m src.transfer_model --find-rate                  a picture of the loss against the learning rate
   python -m src.transfer_model --unfreeze 30                                                last 30 layers in phase 2
   python -m src.transfer_model --backbone resnet50 --weights none --unfreeze all            from scratch"""
 
@@ -120,29 +122,18 @@ def train_transfer(
     quiet_tensorflow()
     from src.bundle import save_bundle
     from src.explainers.graph import find_target_layer
-    from src.networks.registry import build_chosen_model
     from src.tensorboard_log import TensorBoardLog
-    from src.training.checkpoint import Checkpoint, identify
     from src.training.precision import resolve_precision
 
     start = time.perf_counter()
     log = TensorBoardLog(tensorboard)
-    head = {"dense_units": settings.dense_units, "dropout": settings.head_dropout}
-    backbone, model, base, origin = build_chosen_model(
-        settings.backbone, len(class_names), settings.image_size, settings.weights, seed=settings.seed, **head
-    )
-    first_trainable = backbone.block_start(base, settings.unfreeze or backbone.unfreeze_from)
-    _say_what_is_random(settings)
+    backbone, model, base, origin, first_trainable = _build(settings, len(class_names))
     train, val = _load_pictures(settings, training, augmentation, model.input_shape[1:3], backbone.interpolation)
     store = Path(features_dir or Path(settings.models_dir, FEATURES_DIR))
     chosen = asdict(settings) | asdict(schedule) | asdict(training) | asdict(augmentation)
     precision = resolve_precision(training.precision)
     identity = chosen | {"precision": precision, "weights": origin.sha256 or origin.origin}
-    checkpoint = Checkpoint(
-        checkpoint_path(settings.models_dir, settings.name),
-        identify(model, identity, facts["fingerprint"] or train.fingerprint() + val.fingerprint()),
-        _SECONDS_BETWEEN_STATES,
-    )
+    checkpoint = _checkpoint(settings, model, identity, facts["fingerprint"] or train.fingerprint() + val.fingerprint())
     options = {"first_trainable": first_trainable, "listeners": [*listeners, log], "features_dir": store}
     history = _fit(model, base, train, val, settings, schedule, training, checkpoint=checkpoint, **options)
     folder = save_bundle(
@@ -171,6 +162,27 @@ def train_transfer(
     checkpoint.remove()
     log.add_pictures(folder, settings.data, settings.batch_size, history.best_row["epoch"])
     return folder, history.best_row
+
+
+def _build(settings: TransferSettings, class_count: int):
+    """The backbone, the network with its part that is the backbone, the weights' origin, where phase 2 begins."""
+    from src.networks.registry import build_chosen_model
+
+    head = {"dense_units": settings.dense_units, "dropout": settings.head_dropout}
+    backbone, model, base, origin = build_chosen_model(
+        settings.backbone, class_count, settings.image_size, settings.weights, seed=settings.seed, **head
+    )
+    first_trainable = backbone.block_start(base, settings.unfreeze or backbone.unfreeze_from)
+    _say_what_is_random(settings)
+    return backbone, model, base, origin, first_trainable
+
+
+def _checkpoint(settings: TransferSettings, model, identity: dict, pictures: str):
+    """Where the state of this very training is kept; ``pictures`` is their fingerprint."""
+    from src.training.checkpoint import Checkpoint, identify
+
+    path = checkpoint_path(settings.models_dir, settings.name)
+    return Checkpoint(path, identify(model, identity, pictures), _SECONDS_BETWEEN_STATES)
 
 
 def _load_pictures(settings: TransferSettings, training: TrainingSettings, augmentation, size, interpolation: str):
@@ -213,16 +225,53 @@ def _fit(model, base, train, val, settings: TransferSettings, schedule, training
         )
 
 
+def find_rate(
+    settings: TransferSettings,
+    schedule: TwoPhaseSettings,
+    training: TrainingSettings,
+    augmentation: AugmentationSettings,
+    output: str,
+    *,
+    as_json: bool = False,
+) -> str:
+    """Draw the loss against the learning rate of the first phase that has epochs, into a folder of ``output``; returns
+    what is to be said of it."""
+    from src.loading.folder import check_data_folder
+
+    schedule.verify(training, from_scratch=settings.from_scratch)
+    class_names, _ = check_data_folder(settings.data)
+    check_output(settings.models_dir, settings.name)
+    quiet_tensorflow()
+    from src.data_loader import surface_errors
+    from src.networks.heads import logits_model
+    from src.training.rate_finder import draw_rate_finding
+    from src.training.two_phase import freeze_below
+
+    backbone, model, base, _, first_trainable = _build(settings, len(class_names))
+    train, _ = _load_pictures(settings, training, augmentation, model.input_shape[1:3], backbone.interpolation)
+    phase = schedule.phases[0]
+    if not settings.from_scratch:
+        freeze_below(base, first_trainable if phase == 2 else None, depthwise=schedule.train_depthwise)
+    say(f"Phase {phase}, for {'--phase1-rate' if phase == 1 else '--phase2-rate'}.")
+    picture = Path(output, settings.name, "learning_rate.png")
+    with surface_errors(train):
+        return draw_rate_finding(logits_model(model), train, training, picture, seed=settings.seed, as_json=as_json)
+
+
 @command
 def main(argv=None) -> None:
     parser = create_parser("Train a classifier over a backbone pre-trained on ImageNet, in two phases.", EXAMPLES)
     for kind in KINDS:
         add_options(parser, kind)
+    add_rate_finding(parser)
     parser.add_argument("--tensorboard", metavar="FOLDER", help="also write TensorBoard's logs into this folder")
     parser.add_argument("--json", action="store_true", help="print the kept epoch's metrics as one JSON line")
     arguments = parser.parse_args(argv)
     settings, schedule, training, augmentation = (read_options(kind, arguments) for kind in KINDS)
     augmentation.note_idle()
+    if arguments.find_rate:
+        print(find_rate(settings, schedule, training, augmentation, arguments.output, as_json=arguments.json))
+        return
     folder, metrics = train_transfer(settings, schedule, training, augmentation, tensorboard=arguments.tensorboard)
     from src.bundle import describe_training
 

@@ -1,6 +1,7 @@
 """The command's settings reach the training: sizes, selection, logs, and an end as if nothing had happened."""
 
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -43,6 +44,30 @@ def test_an_oblong_network_chosen_by_accuracy_with_logs(train, tmp_path, capsys,
     assert rates == pytest.approx([1e-2, 1e-2 * 2 / 3, 1e-2 / 3], rel=1e-5)
     assert bundle.predict(np.zeros((1, 32, 48, 3), np.float32)).shape == (1, 2)
     assert list((tmp_path / "logs").rglob("events.out.*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "phase", "trains"),
+    [([], 1, False), (["--phase1-epochs", "0", "--phase2-epochs", "1", "--unfreeze", "all"], 2, True)],
+    ids=["head", "backbone"],
+)
+def test_find_rate_is_for_the_first_phase_that_trains(train, tmp_path, capsys, monkeypatch, words, phase, trains):
+    from src.training import rate_finder
+
+    trained, find = [], rate_finder.find_learning_rate
+
+    def few_steps(model, batches, optimizer):
+        trained.append(model.get_layer("head_conv").trainable)
+        return find(model, batches, optimizer, steps=40)
+
+    monkeypatch.setattr(rate_finder, "find_learning_rate", few_steps)
+    pretrained = ["--backbone", "efficientnet_lite0", "--weights", "imagenet"]  # random features tell nothing apart
+    assert train("rate", *pretrained, *words, "--find-rate", "--output", str(tmp_path / "pictures"), "--json") == 0
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert f"--phase{phase}-rate" in captured.err and trained == [trains]
+    assert 1e-6 < result["suggestion"] < 10 and Path(result["picture"]).stat().st_size > 5000
+    assert not (tmp_path / "rate").exists()
 
 
 def test_the_same_command_goes_on_after_an_interruption(train, tmp_path, capsys, monkeypatch):

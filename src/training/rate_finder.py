@@ -1,13 +1,20 @@
 """The learning-rate range test (Smith 2017, section 3.3): a few batches at a rate that grows from step to step."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from src.errors import UserError
+from src.files import format_json
+from src.plotting import plot_rate_finding
 from src.progress import track
+from src.training.fit import class_weights, computed_fast
+from src.training.mixing import MixedBatches
+from src.training.optimizers import create_optimizer
+from src.training.options import TrainingSettings
 
 _WINDOW = 0.12  # of the losses that are averaged: share of all steps, as the standard deviation of a Gaussian
 _SKIPPED = 0.2  # share of the steps, at the lowest rates, that nothing is suggested from
@@ -67,6 +74,27 @@ def find_learning_rate(
             variable.assign(value)
     smooth = smooth_losses(np.array(losses), _WINDOW * steps)
     return RateFinding(rates[: len(losses)], smooth, suggest_rate(rates, smooth))
+
+
+def draw_rate_finding(
+    logits: keras.Model, train, options: TrainingSettings, picture: Path, *, seed: int, as_json: bool
+) -> str:
+    """Make the test as ``fit_phase`` would train, draw it, and say what was found, for people or as one line of JSON.
+
+    Args:
+        logits: pictures -> logits (N, C), frozen where the training would be; left as it was.
+        train: an iterator over training pictures.
+        picture: path of the PNG.
+    """
+    weights = class_weights(train.classes, train.num_classes, options.balance)
+    batches = MixedBatches(train, options, seed=seed, class_weight=weights)
+    plain = replace(options, schedule="constant", warmup_epochs=0.0, ema=0.0, plateau_patience=None)
+    with computed_fast(logits, options.precision):
+        finding = find_learning_rate(logits, batches, create_optimizer(plain, 1.0, len(train), 1))
+    plot_rate_finding(finding.rates, finding.losses, finding.suggestion, picture)
+    if as_json:
+        return format_json({"picture": str(picture), "suggestion": finding.suggestion})
+    return f"Steepest at {finding.suggestion:.2g}: see {picture}"
 
 
 def smooth_losses(losses: np.ndarray, width: float) -> np.ndarray:
