@@ -55,7 +55,8 @@ class BaselineSettings:
     rate: float = option(1e-3, "learning rate, or its peak", type=positive_float)
     patience: int = option(
         3,
-        "epochs without improvement of validation loss after which to stop; not where the rate falls to 0 at the end",
+        "epochs without improvement of validation loss after which to stop; without effect under --schedule cosine and "
+        "linear",
         type=positive_int,
     )
     seed: int = option(42, "seed of weights, order and augmentation", type=seed_int)
@@ -145,9 +146,8 @@ def train_baseline(
     train, val = _load_pictures(settings, training, augmentation)
     model = _build(settings, train)
     chosen = asdict(settings) | asdict(training) | asdict(augmentation)
-    pictures = facts["fingerprint"] or train.fingerprint() + val.fingerprint()
     precision = resolve_precision(training.precision)
-    identity = identify(model, chosen | {"precision": precision}, pictures)
+    identity = identify(model, chosen | {"precision": precision}, train.fingerprint() + val.fingerprint())
     checkpoint = Checkpoint(checkpoint_path(settings.models_dir, settings.name), identity)
     history = _fit(model, train, val, settings, training, checkpoint, [*listeners, log])
     folder = save_bundle(

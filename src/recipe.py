@@ -85,7 +85,8 @@ def run_recipe(recipe: Recipe, experiments: str, source: str | None, *, quick: b
     bundle = folders["models"] / recipe.name
     if restart:
         checkpoint_path(folders["models"], recipe.name).unlink(missing_ok=True)
-    if not (quick or restart) and _is_trained(recipe, bundle, folders["data"], lines["train"]):
+    unfinished = checkpoint_path(folders["models"], recipe.name).exists()
+    if not (quick or restart or unfinished) and _is_trained(recipe, bundle, folders["data"], lines["train"]):
         say(f"Trained already: {bundle} (anew with --restart).")
     else:
         _run_stage("train", lines["train"])

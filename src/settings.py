@@ -89,7 +89,9 @@ def add_options(parser: argparse.ArgumentParser, settings_class: type) -> None:
 def add_rate_finding(parser: argparse.ArgumentParser) -> None:
     """Add what both trainings have to find a learning rate with, ``--find-rate`` and ``--output``."""
     parser.add_argument(
-        "--find-rate", action="store_true", help="train nothing; draw the loss against the learning rate"
+        "--find-rate",
+        action="store_true",
+        help="train nothing; draw the loss against the learning rate (in the first phase that has epochs)",
     )
     parser.add_argument("--output", default="gradcam", help="folder that --find-rate draws into")
 

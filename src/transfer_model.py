@@ -123,19 +123,25 @@ def train_transfer(
     from src.bundle import save_bundle
     from src.explainers.graph import find_target_layer
     from src.tensorboard_log import TensorBoardLog
+    from src.training.checkpoint import Checkpoint, identify
     from src.training.precision import resolve_precision
 
     start = time.perf_counter()
     log = TensorBoardLog(tensorboard)
     backbone, model, base, origin, first_trainable = _build(settings, len(class_names))
     train, val = _load_pictures(settings, training, augmentation, model.input_shape[1:3], backbone.interpolation)
-    store = Path(features_dir or Path(settings.models_dir, FEATURES_DIR))
     chosen = asdict(settings) | asdict(schedule) | asdict(training) | asdict(augmentation)
     precision = resolve_precision(training.precision)
-    identity = chosen | {"precision": precision, "weights": origin.sha256 or origin.origin}
-    checkpoint = _checkpoint(settings, model, identity, facts["fingerprint"] or train.fingerprint() + val.fingerprint())
-    options = {"first_trainable": first_trainable, "listeners": [*listeners, log], "features_dir": store}
-    history = _fit(model, base, train, val, settings, schedule, training, checkpoint=checkpoint, **options)
+    fixed = chosen | {"precision": precision, "weights": origin.sha256 or origin.origin}
+    identity = identify(model, fixed, train.fingerprint() + val.fingerprint())
+    checkpoint = Checkpoint(checkpoint_path(settings.models_dir, settings.name), identity, _SECONDS_BETWEEN_STATES)
+    options = {
+        "first_trainable": first_trainable,
+        "listeners": [*listeners, log],
+        "features_dir": Path(features_dir or Path(settings.models_dir, FEATURES_DIR)),
+        "checkpoint": checkpoint,
+    }
+    history = _fit(model, base, train, val, settings, schedule, training, **options)
     folder = save_bundle(
         settings.name,
         settings.models_dir,
@@ -175,14 +181,6 @@ def _build(settings: TransferSettings, class_count: int):
     first_trainable = backbone.block_start(base, settings.unfreeze or backbone.unfreeze_from)
     _say_what_is_random(settings)
     return backbone, model, base, origin, first_trainable
-
-
-def _checkpoint(settings: TransferSettings, model, identity: dict, pictures: str):
-    """Where the state of this very training is kept; ``pictures`` is their fingerprint."""
-    from src.training.checkpoint import Checkpoint, identify
-
-    path = checkpoint_path(settings.models_dir, settings.name)
-    return Checkpoint(path, identify(model, identity, pictures), _SECONDS_BETWEEN_STATES)
 
 
 def _load_pictures(settings: TransferSettings, training: TrainingSettings, augmentation, size, interpolation: str):
@@ -252,7 +250,8 @@ def find_rate(
     phase = schedule.phases[0]
     if not settings.from_scratch:
         freeze_below(base, first_trainable if phase == 2 else None, depthwise=schedule.train_depthwise)
-    say(f"Phase {phase}, for {'--phase1-rate' if phase == 1 else '--phase2-rate'}.")
+    head = "" if phase == 1 else ", of a head that is untrained, as --phase1-epochs 0 leaves it"
+    say(f"What --phase{phase}-rate could be{head}.")
     picture = Path(output, settings.name, "learning_rate.png")
     with surface_errors(train):
         return draw_rate_finding(logits_model(model), train, training, picture, seed=settings.seed, as_json=as_json)

@@ -1,6 +1,7 @@
 """The command's settings reach the training: networks, sizes, balance, an end when nothing improves."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from src.bundle import load_bundle
 from src.errors import UserError
 from src.loading.augmentation import AugmentationSettings
 from src.model_choice import CHECKPOINTS_DIR
+from src.training.history import TrainingHistory
 from src.training.options import TrainingSettings
 
 
@@ -31,6 +33,28 @@ def test_an_oblong_gray_network(small_data, tmp_path):
     luma = np.repeat((image @ np.array([0.2989, 0.587, 0.114], np.float32))[..., None], 3, -1) / np.float32(0.9999)
     np.testing.assert_allclose(bundle.predict(image), bundle.predict(luma), atol=1e-4)
     assert not list((tmp_path / CHECKPOINTS_DIR).iterdir()), "nothing is left of a training that is done"
+
+
+def test_other_pictures_start_anew(small_data, tmp_path, capsys, monkeypatch):
+    """Also where a split.json, which says what was there once, stays as it was."""
+    data = tmp_path / "data"
+    shutil.copytree(small_data, data)
+    monkeypatch.setattr("src.bundle_facts.data_facts", lambda *_: {"fingerprint": "of the split", "counts": {}})
+    settings = _settings(data, tmp_path, epochs=2)
+    add = TrainingHistory.add
+    with monkeypatch.context() as patch:
+
+        def interrupt(history, row):
+            if history.rows:
+                raise KeyboardInterrupt
+            return add(history, row)
+
+        patch.setattr(TrainingHistory, "add", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_baseline(settings)
+    next((data / "train" / "light").iterdir()).unlink()
+    train_baseline(settings)
+    assert "pictures changed. Starting anew" in capsys.readouterr().err
 
 
 def test_balance(tmp_path):

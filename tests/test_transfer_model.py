@@ -65,15 +65,14 @@ def test_find_rate_is_for_the_first_phase_that_trains(train, tmp_path, capsys, m
     assert train("rate", *pretrained, *words, "--find-rate", "--output", str(tmp_path / "pictures"), "--json") == 0
     captured = capsys.readouterr()
     result = json.loads(captured.out)
-    assert f"--phase{phase}-rate" in captured.err and trained == [trains]
+    assert f"What --phase{phase}-rate could be" in captured.err and trained == [trains]
     assert 1e-6 < result["suggestion"] < 10 and Path(result["picture"]).stat().st_size > 5000
     assert not (tmp_path / "rate").exists()
 
 
 def test_the_same_command_goes_on_after_an_interruption(train, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("src.transfer_model._SECONDS_BETWEEN_STATES", 0.0)
-    assert train("whole") == 0
-    add = TrainingHistory.add
+    state, add = tmp_path / CHECKPOINTS_DIR / "stopped.npz", TrainingHistory.add
     with monkeypatch.context() as patch:
 
         def interrupt(history, row):
@@ -83,15 +82,22 @@ def test_the_same_command_goes_on_after_an_interruption(train, tmp_path, capsys,
 
         patch.setattr(TrainingHistory, "add", interrupt)
         assert train("stopped") == 130
-    assert not (tmp_path / "stopped").exists() and (tmp_path / CHECKPOINTS_DIR / "stopped.npz").is_file()
+    assert not (tmp_path / "stopped").exists()
+    kept = state.read_bytes()
     capsys.readouterr()
     assert train("stopped") == 0
-    assert "goes on after epoch 2 of phase 1" in capsys.readouterr().err
-    assert not list((tmp_path / CHECKPOINTS_DIR).iterdir())
+    assert "goes on after epoch 2 of phase 1" in capsys.readouterr().err and not state.exists()
+    assert train("whole") == 0
     histories = [
         np.genfromtxt(tmp_path / name / "history.csv", delimiter=",", names=True) for name in ("whole", "stopped")
     ]
     for column in ("loss", "val_loss", "clean_loss"):
         assert histories[0][column] == pytest.approx(histories[1][column], rel=1e-4)
-    found = [load_bundle(name, tmp_path).info["features_found"] for name in ("whole", "stopped")]
-    assert found == [0.0, 1.0]
+    stopped, whole = (load_bundle(name, tmp_path).info for name in ("stopped", "whole"))
+    assert (stopped["features_found"], whole["features_found"]) == (0.0, 1.0)
+    assert stopped["training_seconds"] > sum(histories[1]["seconds"])
+
+    state.write_bytes(kept)
+    capsys.readouterr()
+    assert train("stopped", "--phase1-rate", "2e-2") == 0
+    assert "phase1_rate changed. Starting anew" in capsys.readouterr().err

@@ -110,6 +110,7 @@ class DirectoryIterator(KerasDirectoryIterator):
         self.error: Exception | None = None  # the latest failure, for surface_errors
         self.epoch = 0
         self._begun, self._epoch_before_end = False, None  # see on_epoch_begin
+        self._file_digests = None  # read once, for whoever asks
         self._list_files(list(classes) if classes else list_classes(directory), follow_links)
         self._seed = secrets.randbits(63) if seed is None else seed
         Iterator.__init__(self, self.samples, batch_size, shuffle, seed)
@@ -259,7 +260,9 @@ class DirectoryIterator(KerasDirectoryIterator):
         reading = [list(self.image_shape), self.color_mode, self.interpolation, self.keep_aspect_ratio, seed]
         versions = READING_VERSION, cv2.__version__
         result = hashlib.sha256(repr((versions, reading, sorted((generator | arrays).items()))).encode())
-        for file_digest in map_threads(sha256_file, self._filepaths):
+        if self._file_digests is None:
+            self._file_digests = list(map_threads(sha256_file, self._filepaths))
+        for file_digest in self._file_digests:
             result.update(file_digest.encode())
         return result.hexdigest()
 

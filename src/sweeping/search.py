@@ -91,7 +91,7 @@ def read_result(trial: FrozenTrial) -> TrialResult:
     """What the journal says of one trial."""
     attributes = trial.user_attrs
     numbers = sorted(int(name.removeprefix(_EPOCH)) for name in attributes if name.startswith(_EPOCH))
-    last = attributes.get("epochs", len(numbers))  # a training begun anew may have ended earlier
+    last = attributes.get("epochs", len(numbers))  # one that could not go on, and began anew, may have ended earlier
     return TrialResult(
         number=trial.number + 1,
         parameters={name: as_text(value) for name, value in trial.params.items()},
@@ -163,7 +163,7 @@ class Search:
         def listen(row: dict) -> None:
             trial.set_user_attr(f"{_EPOCH}{row['epoch']}", _figures(row))
             trial.set_user_attr("epochs", row["epoch"])
-            if row["epoch"] not in reported:  # it is where an interrupted training begins anew
+            if row["epoch"] not in reported:  # an interrupted training repeats those since its last state
                 trial.report(row["val_accuracy"], row["epoch"])
             if trial.should_prune():
                 raise optuna.TrialPruned

@@ -1,16 +1,18 @@
-"""A training's state after each epoch, so that an interrupted one goes on where it was."""
+"""A training's state between epochs, so that an interrupted one goes on where it was."""
 
+import glob
 import hashlib
 import json
 import time
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from src.errors import explain_os_error
 from src.files import atomic_file
+from src.networks.structure import structure_of
 from src.progress import say
 from src.training.history import TrainingHistory
 
@@ -25,7 +27,7 @@ class Checkpoint:
 
     Attributes:
         path: of the file, which is written whole or not at all.
-        identity: what must be the same for the training to go on: settings, pictures, the network's form, versions.
+        identity: what must be the same for the training to go on: settings, pictures, the network, versions.
         seconds_between: two states of one phase; epochs over stored features are over sooner than a state is written.
     """
 
@@ -33,6 +35,7 @@ class Checkpoint:
     identity: dict
     seconds_between: float = 0.0
     _saved: float = field(default_factory=time.monotonic)
+    _failed: bool = False
 
     @property
     def is_due(self) -> bool:
@@ -40,13 +43,18 @@ class Checkpoint:
         return time.monotonic() - self._saved >= self.seconds_between
 
     def save(self, phase: int, epoch: int, optimizer: keras.Optimizer, history: TrainingHistory) -> None:
-        """Write the state after ``epoch`` epochs of a phase; as many as it has where it is done with."""
+        """Write the state after ``epoch`` epochs of a phase; as many as it has where it is done with.
+
+        Where it cannot be written, the training goes on without, and the user is told once.
+        """
         record = {
             "identity": self.identity,
             "phase": phase,
             "epoch": epoch,
             "rows": history.rows,
             "best": history.rows.index(history.best_row) if history.best_row else None,
+            "seconds": history.seconds,
+            "features_found": history.features_found,
         }
         groups = {
             "model": [variable.numpy() for variable in history.model.variables],
@@ -54,23 +62,37 @@ class Checkpoint:
             "best": history.best_weights or [],
         }
         arrays = {f"{name}_{number}": value for name, values in groups.items() for number, value in enumerate(values)}
-        with atomic_file(self.path) as temporary, open(temporary, "wb") as stream:
-            np.savez(stream, record=np.array(json.dumps(record)), **arrays)
+        record["arrays"] = len(arrays)
+        try:
+            with atomic_file(self.path) as temporary, open(temporary, "wb") as stream:
+                np.savez(stream, record=np.array(json.dumps(record)), **arrays)
+        except OSError as error:
+            if not self._failed:
+                say(f"The training's state cannot be kept ({explain_os_error(error)}): do not interrupt it.")
+            self._failed = True
         self._saved = time.monotonic()
 
     def load(self) -> dict | None:
         """The state: phase, epoch, rows, best, and lists of arrays: model, optimizer, weights (of the best epoch).
 
-        None where there is none that belongs to this training; where one belongs to another, it says what differs.
+        None where there is none that belongs to this training; where one belongs to another, or is damaged, it says so.
         """
+        self._remove_leftovers()
+        if not self.path.is_file():
+            return None
         try:
             with np.load(self.path, allow_pickle=False) as stored:
                 state = json.loads(str(stored["record"]))
                 arrays = {name: stored[name] for name in stored.files if name != "record"}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None  # none, or one that another version or another program wrote
+            recorded = state["identity"]
+            if len(arrays) != state["arrays"]:
+                raise ValueError("incomplete")
+        except Exception as error:  # NumPy and zipfile raise whatever the damage leads them to
+            reason = explain_os_error(error) if isinstance(error, OSError) else "it is damaged or of another version"
+            say(f"{self.path} cannot be gone on with, since {reason}. Starting anew.")
+            return None
         identity = json.loads(json.dumps(self.identity))  # as it was stored: a tuple comes back as a list
-        differing = [key for key in identity if state["identity"].get(key) != identity[key]]
+        differing = [key for key in identity if recorded.get(key) != identity[key]]
         if differing:
             say(f"An interrupted training is not gone on with: {', '.join(differing)} changed. Starting anew.")
             return None
@@ -82,19 +104,24 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Forget the state: the training is done, its result saved."""
+        self._remove_leftovers()
         self.path.unlink(missing_ok=True)
+
+    def _remove_leftovers(self) -> None:
+        """Remove what ``atomic_file`` could not, where the process was killed while it wrote."""
+        for path in self.path.parent.glob(f".{glob.escape(self.path.stem[:40])}-????????{self.path.suffix}"):
+            path.unlink(missing_ok=True)
 
 
 def identify(model: keras.Model, settings: dict, pictures: str) -> dict:
     """What must be the same for a training to go on.
 
     Args:
-        model: the network as it is built; its variables' shapes count, not their values.
+        model: the network as it is built; its structure counts, not its weights.
         pictures: fingerprint of training and validation pictures.
     """
-    shapes = [list(variable.shape) for variable in model.variables]
-    digest = hashlib.sha256(json.dumps(shapes).encode()).hexdigest()
-    return settings | {"pictures": pictures, "network's form": digest, "version of Keras": keras.__version__}
+    digest = hashlib.sha256(structure_of(model).encode()).hexdigest()
+    return settings | {"pictures": pictures, "the network": digest, "version of Keras": keras.__version__}
 
 
 def restore(state: dict, history: TrainingHistory) -> None:
@@ -102,6 +129,6 @@ def restore(state: dict, history: TrainingHistory) -> None:
     for variable, value in zip(history.model.variables, state["model"], strict=True):
         variable.assign(value)
     history.rows = state["rows"]
-    history.seconds_before = sum(row["seconds"] for row in history.rows)
+    history.seconds_before, history.features_found = state["seconds"], state["features_found"]
     if state["best"] is not None:
         history.best_row, history.best_weights = history.rows[state["best"]], state["weights"]

@@ -205,7 +205,7 @@ def make_room(root: Path, sizes: dict[str, int], bound: int) -> str:
     existing = root
     while not existing.exists():
         existing = existing.parent
-    free = shutil.disk_usage(existing).free - _FREE_BYTES
+    free = shutil.disk_usage(existing).free - _FREE_BYTES if missing else 0
     total = sum(taken.values()) + missing
     if missing <= free + sum(taken[folder] for folder in others):
         for folder in others:

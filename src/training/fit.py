@@ -183,7 +183,8 @@ def fit_phase(
         options: optimiser, schedule and all else; default: Adam at a constant rate.
         seed: of MixUp and CutMix.
         clean: training pictures without augmentation, judged after each epoch.
-        checkpoint: keeps the state after epochs; where it holds one of this phase, training goes on from there.
+        checkpoint: keeps the state after epochs; where it holds one of this phase, training goes on from there;
+            where one of a later phase, this one is done with.
     """
     if epochs == 0:
         return

@@ -9,7 +9,6 @@ has: in plain training ``fit`` applies it in the frozen part too, here that part
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,13 +19,12 @@ import numpy as np
 
 from src.inference.engine import Engine
 from src.loading.sampling import draw_order
+from src.networks.structure import structure_of
 from src.progress import track
 from src.training.feature_store import Column, FeatureStore, StoreKey, open_store
 
 # Part of every key: to be raised where features of older versions would no longer be those computed now.
 _VERSION = 1
-# Where the JSON of a network has names of layers.
-_NAMING = ("name", "keras_history", "input_layers", "output_layers")
 
 
 @dataclass(frozen=True)
@@ -58,32 +56,11 @@ def split_at(logits: keras.Model, tensor) -> keras.Model:
 
 
 def network_digest(lower: keras.Model) -> str:
-    """Hexadecimal SHA-256 of a network's structure (pre-processing included) and weights.
-
-    Names count for nothing: Keras numbers those of layers on through a process.
-    """
-    numbers = {name: number for number, name in enumerate(_layer_names(lower))}
-    structure = _numbered(json.loads(lower.to_json()), numbers)
-    result = hashlib.sha256(json.dumps(structure).encode())
+    """Hexadecimal SHA-256 of a network's structure (pre-processing included) and weights."""
+    result = hashlib.sha256(structure_of(lower).encode())
     for weight in lower.get_weights():
         result.update(np.ascontiguousarray(weight).data)
     return result.hexdigest()
-
-
-def _layer_names(layer: keras.Layer) -> Iterator[str]:
-    """The names of a model, its layers and operations, and those of models nested in it."""
-    yield layer.name
-    for inner in getattr(layer, "operations", None) or getattr(layer, "layers", ()):
-        yield from _layer_names(inner)
-
-
-def _numbered(part, numbers: dict[str, int], names_layers: bool = False):
-    """A part of a network's JSON with numbers in the place of layers' names, and nowhere else."""
-    if isinstance(part, dict):
-        return {key: _numbered(value, numbers, names_layers or key in _NAMING) for key, value in part.items()}
-    if isinstance(part, list):
-        return [_numbered(value, numbers, names_layers) for value in part]
-    return numbers.get(part, part) if names_layers and isinstance(part, str) else part
 
 
 def store_key(pictures, fingerprint: str, network: str, tensors: dict, *, half: bool = True) -> StoreKey:

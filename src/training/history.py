@@ -1,6 +1,7 @@
 """What a training leaves behind: its epochs, and the weights of the best one."""
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -22,9 +23,9 @@ class TrainingHistory:
             either, by the weights that validation judges.
         best_row: the row whose weights are kept.
         views: for each phase, how many views of a training picture its epochs took turns with; 0: always a new one.
-        features_found: share of what the frozen layers compute that an earlier training had stored; None where nothing
-            is stored. Its time is none of this training's.
-        seconds_before: of the epochs before an interruption.
+        features_found: share of what the frozen layers compute that an earlier run had stored; None where nothing
+            is stored. Its time is not in ``seconds``.
+        seconds_before: that passed before an interruption, to the state which was gone on from.
         listeners: are called with each new row; what they raise ends the training and leaves it.
         select: "loss" or "accuracy" (and among equals the loss): what the best epoch is the best by.
     """
@@ -38,6 +39,12 @@ class TrainingHistory:
     features_found: float | None = None
     seconds_before: float = 0.0
     listeners: Sequence[Callable[[dict], None]] = ()
+    _started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Since the training began, without those between an interruption and the command that went on."""
+        return self.seconds_before + time.perf_counter() - self._started
 
     def add(self, row: dict) -> bool:
         """Append an epoch; keep the weights where it is the best so far. Returns whether it is."""

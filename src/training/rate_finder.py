@@ -79,12 +79,15 @@ def find_learning_rate(
 def draw_rate_finding(
     logits: keras.Model, train, options: TrainingSettings, picture: Path, *, seed: int, as_json: bool
 ) -> str:
-    """Make the test as ``fit_phase`` would train, draw it, and say what was found, for people or as one line of JSON.
+    """Make the test as ``fit_phase`` would train on pictures, and draw it.
 
     Args:
         logits: pictures -> logits (N, C), frozen where the training would be; left as it was.
         train: an iterator over training pictures.
         picture: path of the PNG.
+
+    Returns:
+        What the command says of it, for people or as one line of JSON.
     """
     weights = class_weights(train.classes, train.num_classes, options.balance)
     batches = MixedBatches(train, options, seed=seed, class_weight=weights)

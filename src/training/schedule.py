@@ -26,7 +26,7 @@ class TwoPhaseSettings:
     patience: str | int = option(
         "auto",
         "epochs without improvement of validation loss that end a phase; auto: 3, but 1 for a phase 2 of auto epochs, "
-        "of which each takes as long as all of phase 1; not where the rate falls to 0 at the end",
+        "of which each takes as long as all of phase 1. Without effect under --schedule cosine and linear",
         type=auto_or_positive,
     )
     views: str | int = option(

@@ -9,6 +9,7 @@ import pytest
 from src import recipe as command
 from src.datasets.split_settings import SplitSettings
 from src.errors import UserError
+from src.model_choice import checkpoint_path
 from src.recipes.recipe import Recipe, Task, as_arguments
 from src.recipes.registry import load_recipes
 from src.settings import recorded_options
@@ -126,8 +127,20 @@ def test_restart_trains_anew(tmp_path, monkeypatch):
     digest = json.loads((recipe.folders(tmp_path)["data"] / "split.json").read_text())["content_hash"]
     record = {"settings": _recorded(recipe, tmp_path), "data": {"fingerprint": digest}}
     (bundle / "bundle.json").write_text(json.dumps(record))
-    command.run_recipe(recipe, str(tmp_path), None, quick=False, restart=True)
-    assert stages == ["train", "evaluate"] and (bundle / "bundle.json").is_file()
+    state = checkpoint_path(bundle.parent, "r")
+    for restart, unfinished, expected in (
+        (False, False, ["evaluate"]),
+        (True, False, ["train", "evaluate"]),
+        (True, True, ["train", "evaluate"]),
+        (False, True, ["train", "evaluate"]),
+    ):
+        if unfinished:
+            state.parent.mkdir(exist_ok=True)
+            state.write_text("half")
+        stages.clear()
+        command.run_recipe(recipe, str(tmp_path), None, quick=False, restart=restart)
+        assert stages == expected and (bundle / "bundle.json").is_file()
+        assert state.exists() == (unfinished and not restart), "what is half done is gone on with, unless asked"
 
 
 def test_a_loss_that_does_not_fall_is_an_error(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """A training that is interrupted and goes on ends as one that was not; EMA, plateaus and clean figures."""
 
+import errno
 import json
+import time
 
 import keras
 import numpy as np
@@ -11,7 +13,7 @@ from keras import layers
 from src.data_loader import get_data_generators
 from src.loading.sample import PlainSample
 from src.networks.heads import add_head, logits_model
-from src.training.checkpoint import Checkpoint
+from src.training.checkpoint import Checkpoint, identify
 from src.training.fit import fit_phase
 from src.training.history import TrainingHistory
 from src.training.options import TrainingSettings
@@ -97,8 +99,63 @@ def test_other_settings_start_anew(small_data, tmp_path, capsys):
     _train(small_data, TrainingSettings(), 2, checkpoint)
     assert Checkpoint(tmp_path / "state.npz", {"rate": 0.1, "epochs": 2}).load() is None
     assert "rate changed" in capsys.readouterr().err
-    (tmp_path / "state.npz").write_bytes(b"PK\x03\x04 cut off")
-    assert checkpoint.load() is None
+
+
+def test_networks_of_equal_shapes_are_told_apart():
+    def network(activation):
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, layers.Dense(3, activation=activation)(inputs))
+
+    first, again, other = (identify(network(kind), {"rate": 1}, "pictures") for kind in ("relu", "relu", "silu"))
+    assert first == again and {key for key in first if first[key] != other[key]} == {"the network"}
+
+
+@pytest.mark.parametrize("damage", ["cut off", "flipped", "an array less", "not numpy's"])
+def test_a_damaged_state_is_said(tmp_path, capsys, damage):
+    checkpoint = Checkpoint(tmp_path / "state.npz", {})
+    checkpoint.save(1, 1, keras.optimizers.SGD(), TrainingHistory(model := _network()))
+    content = bytearray(checkpoint.path.read_bytes())
+    if damage == "cut off":
+        checkpoint.path.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        content[content.index(model.get_weights()[0].tobytes())] ^= 0xFF
+        checkpoint.path.write_bytes(content)
+    elif damage == "an array less":
+        with np.load(checkpoint.path) as stored:
+            np.savez(checkpoint.path, **{name: stored[name] for name in stored.files if name != "model_0"})
+    else:
+        np.save(checkpoint.path.with_suffix(".npy"), np.zeros(3))
+        checkpoint.path.with_suffix(".npy").replace(checkpoint.path)
+    assert checkpoint.load() is None and "damaged" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_ends_nothing(small_data, tmp_path, capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    history = _train(small_data, TrainingSettings(), 3, Checkpoint(tmp_path / "state.npz", {}))
+    assert len(history.rows) == 3 and not list(tmp_path.iterdir())
+    assert capsys.readouterr().err.count("cannot be kept") == 1
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    for name in (".state-abcdefgh.npz", ".state-two-abcdefgh.npz", "state.npz"):
+        (tmp_path / name).write_text("half")
+    Checkpoint(tmp_path / "state.npz", {}).remove()
+    assert [path.name for path in tmp_path.iterdir()] == [".state-two-abcdefgh.npz"]
+
+
+def test_a_state_is_due_once_its_time_is_over(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    checkpoint = Checkpoint(tmp_path / "state.npz", {}, seconds_between=20.0, _saved=0.0)
+    due = []
+    for now[0] in (19.0, 20.0, 39.0, 40.0):
+        due.append(checkpoint.is_due)
+        if checkpoint.is_due:
+            checkpoint.save(1, 1, keras.optimizers.SGD(), TrainingHistory(_network()))
+    assert due == [False, True, False, True]
 
 
 def test_identity_goes_through_json(tmp_path):

@@ -103,12 +103,23 @@ def test_training_on_stored_features_equals_plain_training_on_the_same_views(sma
 
 
 @pytest.mark.parametrize("stop_in", [(1, 2), (2, 1), (2, 3)], ids=str)
-@pytest.mark.parametrize("views", [0, 2])
-def test_an_interrupted_training_goes_on_to_the_same_end(small_data, tmp_path, monkeypatch, views, stop_in):
+@pytest.mark.parametrize(("views", "auto"), [(0, False), (2, False), (0, True)])
+def test_an_interrupted_training_goes_on_to_the_same_end(small_data, tmp_path, monkeypatch, views, auto, stop_in):
+    """With ``auto`` phase 1 ends early, by its patience, after three epochs."""
     schedule = TwoPhaseSettings(
-        phase1_epochs=3, phase2_epochs=3, phase1_rate=1e-2, phase2_rate=1e-3, views=views, patience=9
+        phase1_epochs="auto" if auto else 3,
+        phase2_epochs=3,
+        patience=2 if auto else 9,
+        phase1_rate=1e-2,
+        phase2_rate=1e-3,
+        views=views,
     )
-    options = TrainingSettings(optimizer="sgd", schedule="cosine", mixup=0.3, ema=0.5)
+    options = TrainingSettings(optimizer="sgd", schedule="constant" if auto else "cosine", mixup=0.3, ema=0.5)
+    add = TrainingHistory.add
+
+    def add_scripted(history, row):
+        row["val_loss"] = 1.0 + 0.1 * row["epoch"] * (row["phase"] == 1) if auto else row["val_loss"]
+        return add(history, row)
 
     def train(checkpoint=None):
         model, base = _network()
@@ -117,22 +128,24 @@ def test_an_interrupted_training_goes_on_to_the_same_end(small_data, tmp_path, m
         passed = {"first_trainable": start, "seed": 5, "options": options, "checkpoint": checkpoint}
         return train_two_phase(logits, base, *pictures, schedule, **passed), model
 
+    monkeypatch.setattr(TrainingHistory, "add", add_scripted)
     whole, expected = train()
     checkpoint = Checkpoint(tmp_path / "state.npz", {"rate": 1})
-    add = TrainingHistory.add
     with monkeypatch.context() as patch:
 
         def interrupt(history, row):
             phase, epoch = stop_in
             if (row["phase"], row["epoch"]) == (phase, epoch + 3 * (phase - 1)):
                 raise KeyboardInterrupt
-            return add(history, row)
+            return add_scripted(history, row)
 
         patch.setattr(TrainingHistory, "add", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(checkpoint)
     trained = []
-    monkeypatch.setattr(TrainingHistory, "add", lambda history, row: (trained.append(row), add(history, row))[1])
+    monkeypatch.setattr(
+        TrainingHistory, "add", lambda history, row: (trained.append(row), add_scripted(history, row))[1]
+    )
     continued, model = train(checkpoint)
     done = (stop_in[0] - 1) * 3 + stop_in[1] - 1
     assert len(trained) == 6 - done and len(continued.rows) == 6
