@@ -35,7 +35,7 @@ SCRATCH_NETWORKS: dict[str, ScratchNetwork] = {
     "regularized_cnn": ScratchNetwork(build_regularized_cnn, "relu2"),
     "resnet18": ScratchNetwork(build_resnet18, "stage4_block2_out"),
     "resnet18_small": ScratchNetwork(build_resnet18_small, "stage4_block2_out"),
-    "fast_cnn": ScratchNetwork(build_fast_cnn, "block3_2_relu", whiten),
+    "fast_cnn": ScratchNetwork(build_fast_cnn, "block3_2_silu", whiten),
 }
 
 

@@ -11,6 +11,8 @@ from src.networks.fast_cnn import build_fast_cnn, whiten
 from src.networks.heads import logits_model
 from src.networks.scratch import SCRATCH_NETWORKS, build_scratch_model
 from src.settings import NETWORKS
+from src.training.optimizers import create_optimizer
+from src.training.options import TrainingSettings
 
 SIZE = (40, 32)  # oblong
 IMAGES = np.random.default_rng(1).integers(0, 256, (6, *SIZE, 3)).astype(np.float32)
@@ -132,6 +134,18 @@ def test_fast_cnn_starts_as_the_identity():
     kernel = build_fast_cnn(2, (32, 32), width=0.5).get_layer("block2_2_conv").kernel.numpy()
     images = np.random.default_rng(0).normal(size=(1, 5, 5, 64)).astype(np.float32)
     np.testing.assert_allclose(keras.ops.conv(images, kernel, padding="same"), images, atol=1e-6)
+
+
+def test_fast_cnn_keeps_the_length_of_its_filters():
+    model = build_fast_cnn(2, (32, 32), width=0.25)
+    model.compile(create_optimizer(TrainingSettings(optimizer="muon"), 0.5, 2, 2), "categorical_crossentropy")
+    images = np.random.default_rng(0).uniform(0, 255, (16, 32, 32, 3)).astype(np.float32)
+    before = model.get_layer("block2_2_conv").kernel.numpy()
+    model.fit(images, np.eye(2, dtype=np.float32)[[0, 1] * 8], batch_size=8, verbose=0)
+    for block in (1, 2, 3):
+        kernel = model.get_layer(f"block{block}_2_conv").kernel.numpy()
+        np.testing.assert_allclose(np.sqrt((kernel**2).sum(axis=(0, 1, 2))), 1, rtol=1e-5)
+    assert np.abs(model.get_layer("block2_2_conv").kernel.numpy() - before).max() > 0.01, "nothing moved"
 
 
 @pytest.mark.parametrize("name", [name for name in SCRATCH_NETWORKS if not name.startswith("resnet")])
