@@ -100,8 +100,7 @@ def train_transfer(
     tensorboard: str | None = None,
     features_dir: str | Path | None = None,
 ) -> tuple[Path, dict]:
-    """Train both phases, keep the best epoch of both on validation, save the bundle. An interrupted training of the
-    same settings goes on.
+    """Train both phases, save the best epoch of both on validation; an interrupted training of these settings goes on.
 
     Args:
         listeners: are called with each epoch's figures, as ``TrainingHistory`` has them.
@@ -111,14 +110,8 @@ def train_transfer(
     Returns:
         The bundle's folder and the metrics of the epoch that was kept.
     """
-    from src.bundle_facts import data_facts
-    from src.loading.folder import check_data_folder
-
     training, augmentation = training or TrainingSettings(), augmentation or AugmentationSettings()
-    schedule.verify(training, from_scratch=settings.from_scratch)
-    class_names, counts = check_data_folder(settings.data)  # before TensorFlow takes its seconds
-    check_output(settings.models_dir, settings.name)
-    facts = data_facts(settings.data, counts)
+    class_names, facts = _check(settings, schedule, training)
     quiet_tensorflow()
     from src.bundle import save_bundle
     from src.explainers.graph import find_target_layer
@@ -168,6 +161,18 @@ def train_transfer(
     checkpoint.remove()
     log.add_pictures(folder, settings.data, settings.batch_size, history.best_row["epoch"])
     return folder, history.best_row
+
+
+def _check(settings: TransferSettings, schedule: TwoPhaseSettings, training: TrainingSettings):
+    """What can be found out before TensorFlow takes its seconds; returns the classes and what a bundle remembers of the
+    data."""
+    from src.bundle_facts import data_facts
+    from src.loading.folder import check_data_folder
+
+    schedule.verify(training, from_scratch=settings.from_scratch)
+    class_names, counts = check_data_folder(settings.data)
+    check_output(settings.models_dir, settings.name)
+    return class_names, data_facts(settings.data, counts)
 
 
 def _build(settings: TransferSettings, class_count: int):
@@ -234,11 +239,7 @@ def find_rate(
 ) -> str:
     """Draw the loss against the learning rate of the first phase that has epochs, into a folder of ``output``; returns
     what is to be said of it."""
-    from src.loading.folder import check_data_folder
-
-    schedule.verify(training, from_scratch=settings.from_scratch)
-    class_names, _ = check_data_folder(settings.data)
-    check_output(settings.models_dir, settings.name)
+    class_names, _ = _check(settings, schedule, training)
     quiet_tensorflow()
     from src.data_loader import surface_errors
     from src.networks.heads import logits_model
