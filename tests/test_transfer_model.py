@@ -12,6 +12,8 @@ from src.model_choice import CHECKPOINTS_DIR
 from src.training.history import TrainingHistory
 from src.transfer_model import main
 
+pytestmark = pytest.mark.large
+
 
 @pytest.fixture
 def train(small_data, tmp_path):
