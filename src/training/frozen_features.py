@@ -34,7 +34,7 @@ class Features:
     Attributes:
         values: for each view (N, ...), float16 or float32.
         labels: float32 (N, C).
-        found: how many of the views' rows an earlier training had stored.
+        found: how many of the views' rows an earlier run had stored.
     """
 
     values: list[np.ndarray]

@@ -47,6 +47,24 @@ def _by_layer(model):
     return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
 
 
+def _history(generators, *, checkpoint=None, features_dir=None, options=None, clean=None, **changes):
+    """Train both phases of a new network over stored features, by default two epochs and one."""
+    model, base = _network()
+    settings = {"phase1_epochs": 2, "phase2_epochs": 1, "phase1_rate": 1e-2, "phase2_rate": 1e-2, "patience": 9}
+    return train_two_phase(
+        logits_model(model),
+        base,
+        *generators[:2],
+        TwoPhaseSettings(**settings | changes),
+        first_trainable=_start(base),
+        seed=5,
+        checkpoint=checkpoint,
+        features_dir=features_dir,
+        options=options,
+        clean=clean,
+    )
+
+
 def test_only_what_should_moves(generators):
     model, base = _network()
     before = _by_layer(model)
@@ -162,29 +180,14 @@ def test_states_are_not_written_more_often_than_asked(generators, tmp_path, monk
     saved = []
     monkeypatch.setattr(Checkpoint, "save", lambda checkpoint, phase, epoch, *_: saved.append((phase, epoch)))
     for seconds, expected in ((0.0, [(1, 1), (1, 2), (1, 3), (2, 1)]), (1e6, [(1, 3), (2, 1)])):
-        model, base = _network()
-        schedule = TwoPhaseSettings(phase1_epochs=3, phase2_epochs=1, patience=9)
-        checkpoint = Checkpoint(tmp_path / "state.npz", {}, seconds)
-        train_two_phase(
-            logits_model(model),
-            base,
-            *generators[:2],
-            schedule,
-            first_trainable=_start(base),
-            seed=5,
-            checkpoint=checkpoint,
-        )
+        _history(generators, checkpoint=Checkpoint(tmp_path / "state.npz", {}, seconds), phase1_epochs=3)
         assert saved == expected
         saved.clear()
 
 
 def test_features_that_were_stored_before_are_said(generators, tmp_path):
-    found = []
-    for _ in range(2):
-        model, base = _network()
-        schedule = TwoPhaseSettings(phase1_epochs=1, phase2_epochs=0)
-        passed = {"first_trainable": _start(base), "seed": 5, "features_dir": tmp_path}
-        found.append(train_two_phase(logits_model(model), base, *generators[:2], schedule, **passed).features_found)
+    settings = {"features_dir": tmp_path, "phase1_epochs": 1, "phase2_epochs": 0}
+    found = [_history(generators, **settings).features_found for _ in range(2)]
     assert found == [0.0, 1.0]
 
 
@@ -336,24 +339,6 @@ def test_where_nothing_can_be_stored_every_epoch_computes_anew(generators, tmp_p
     assert "Every epoch computes anew, since nothing can be stored" in capsys.readouterr().err
 
 
-def _losses(generators, options=None, clean=None, **changes):
-    """The training losses of both phases over stored features."""
-    model, base = _network()
-    settings = {"phase1_epochs": 2, "phase2_epochs": 1, "phase1_rate": 1e-2, "phase2_rate": 1e-2, "patience": 9}
-    schedule = TwoPhaseSettings(**settings | changes)
-    history = train_two_phase(
-        logits_model(model),
-        base,
-        *generators[:2],
-        schedule,
-        first_trainable=_start(base),
-        seed=5,
-        options=options,
-        clean=clean,
-    )
-    return history
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -363,20 +348,20 @@ def _losses(generators, options=None, clean=None, **changes):
     ],
 )
 def test_training_options_act_on_stored_features(generators, options):
-    plain = _losses(generators, phase2_epochs=0)
-    changed = _losses(generators, TrainingSettings(**options), phase2_epochs=0)
+    plain = _history(generators, phase2_epochs=0)
+    changed = _history(generators, options=TrainingSettings(**options), phase2_epochs=0)
     assert [row["val_loss"] for row in changed.rows] != pytest.approx([row["val_loss"] for row in plain.rows], rel=1e-4)
 
 
 def test_cutmix_needs_the_pictures(generators):
     with pytest.raises(UserError, match="--views 0"):
-        _losses(generators, TrainingSettings(cutmix=1.0))
-    assert len(_losses(generators, TrainingSettings(cutmix=1.0), views=0).rows) == 3
+        _history(generators, options=TrainingSettings(cutmix=1.0))
+    assert len(_history(generators, options=TrainingSettings(cutmix=1.0), views=0).rows) == 3
 
 
 def test_clean_figures_over_stored_features_are_those_of_the_pictures(generators):
     clean = PlainSample(generators[0], 10, seed=1)
-    history = _losses(generators, clean=clean)
+    history = _history(generators, clean=clean)
     history.model.compile(loss=keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     loss, accuracy = history.model.evaluate(clean, verbose=0)
     assert loss == pytest.approx(history.best_row["clean_loss"], rel=1e-2)  # maps are stored with three digits
