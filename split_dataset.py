@@ -14,6 +14,7 @@ EXAMPLES = """\
   python split_dataset.py --source flowers.zip --ratios 0.8 0.1 0.1
   python split_dataset.py --source cifar10 --classes cat dog --limit-per-class 1000 --force
   python split_dataset.py --source pictures --link hardlink     no second copy on the disk
+  python split_dataset.py --source pictures --group-by "patient_([0-9]+)"   all pictures of one patient in one part
   python split_dataset.py --source shapes --shortcut --output shortcut/planted"""
 
 
@@ -44,6 +45,9 @@ def to_json(manifest, output: str) -> str:
             "duplicate_groups": manifest.duplicates["groups"],
             "conflicts": len(manifest.duplicates["conflicts"]),
             "removed_copies": len(manifest.duplicates["removed"]),
+            "near_copy_groups": manifest.near_copies["groups"],
+            "near_copy_conflicts": len(manifest.near_copies["conflicts"]),
+            "grouped": manifest.grouped,
             "masks": manifest.masks,
             "marks": manifest.marks,
         }

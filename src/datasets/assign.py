@@ -4,6 +4,8 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from src.datasets.grouping import Groups
+from src.datasets.near_copies import NearCopy
 from src.datasets.sources import Picture
 from src.errors import UserError
 from src.settings import PARTS
@@ -27,6 +29,15 @@ def group_identical(pictures: Sequence[Picture]) -> list[list[Picture]]:
     return list(groups.values())
 
 
+def group_together(pictures: Sequence[Picture]) -> list[list[Picture]]:
+    """Groups of pictures that go into one part, in the order of each group's first: of one ``group`` where that is set,
+    else of identical bytes."""
+    groups: dict[int | str, list[Picture]] = defaultdict(list)
+    for picture in pictures:
+        groups[picture.digest if picture.group is None else picture.group].append(picture)
+    return list(groups.values())
+
+
 def apportion(count: int, shares: dict[str, float]) -> dict[str, int]:
     """``count`` in whole numbers by ``shares`` (positive, sum 1): largest remainders, and at least one for each.
 
@@ -46,10 +57,11 @@ def apportion(count: int, shares: dict[str, float]) -> dict[str, int]:
 
 
 def assign_parts(pictures: Sequence[Picture], shares: dict[str, float], seed: int) -> None:
-    """Set ``part`` of each picture, class by class in the given shares; identical pictures go into one part together.
+    """Set ``part`` of each picture, class by class in the given shares; what belongs together goes into one part.
 
-    Larger groups go first, each to the part with most room left for it; single pictures fill up the rest exactly. So
-    copies mostly come into train, and the pictures of val and test are different ones.
+    Groups with a ``settled`` picture go where that is. Of the others larger groups go first, each to the part with most
+    room left for it; single pictures fill up the rest exactly. So copies mostly come into train, and the pictures of
+    val and test are different ones.
 
     Args:
         shares: part -> share, each above 0, their sum 1.
@@ -57,23 +69,24 @@ def assign_parts(pictures: Sequence[Picture], shares: dict[str, float], seed: in
     Raises:
         UserError: a class has too few different pictures for one in each part.
     """
-    groups = group_identical(shuffle(pictures, seed))
+    groups = group_together(shuffle(pictures, seed))
     different = Counter(name for group in groups for name in {picture.class_name for picture in group})
     for name in sorted(different):
         if different[name] < len(shares):
             raise UserError(
                 f"class {name} has {different[name]} different readable pictures; at least {len(shares)} are needed, "
-                f"one for each of {', '.join(shares)}: add some, or leave the class out with --classes"
+                f"one for each of {', '.join(shares)}: add some, or leave the class out with --classes{_hint(groups)}"
             )
     sizes = Counter(picture.class_name for picture in pictures)
     room = {name: apportion(sizes[name], shares) for name in sizes}
     without = {name: set(shares) for name in sizes}  # parts that have none of the class yet
-    for group in sorted(groups, key=len, reverse=True):
+    settled = {id(group): next((p.settled for p in group if p.settled in shares), None) for group in groups}
+    for group in sorted(groups, key=lambda group: (settled[id(group)] is None, -len(group))):
         need = Counter(picture.class_name for picture in group)
         # where as many groups are left as parts are without one, only these parts may have it
         pressing = [without[name] for name in need if different[name] <= len(without[name])]
         parts = [part for part in shares if all(part in empty for empty in pressing)] or list(shares)
-        part = max(parts, key=lambda part: min(room[name][part] - need[name] for name in need))
+        part = settled[id(group)] or max(parts, key=lambda part: min(room[name][part] - need[name] for name in need))
         for picture in group:
             picture.part = part
         for name in need:
@@ -81,6 +94,13 @@ def assign_parts(pictures: Sequence[Picture], shares: dict[str, float], seed: in
             without[name].discard(part)
             different[name] -= 1
     verify_classes(pictures, tuple(shares), sorted(sizes))
+
+
+def _hint(groups: Sequence[Sequence[Picture]]) -> str:
+    """What may help where groups are of more than identical pictures."""
+    if all(len({picture.digest for picture in group}) == 1 for group in groups):
+        return ""
+    return " (pictures that belong together count once: --allow-near-duplicates parts near-copies)"
 
 
 def verify_classes(pictures: Sequence[Picture], parts: Sequence[str], class_names: Sequence[str]) -> None:
@@ -103,34 +123,71 @@ def count_pictures(
     return {part: {name: found[part, name] for name in class_names} for part in parts}
 
 
-def drop_leaks(pictures: Sequence[Picture]) -> tuple[list[Picture], list[dict]]:
-    """Of a source that is split already, leave out copies so that no picture stands in two parts.
+def drop_leaks(pictures: Sequence[Picture], given: Sequence[str] = PARTS) -> tuple[list[Picture], list[dict]]:
+    """Leave out pictures so that no group stands in two parts, and settle the others where their group stands.
 
-    Test keeps its pictures before val, and val before train: so results stay comparable with those of others.
+    A picture stands where the source has it, or where an earlier split put it (``settled``). Test keeps its pictures
+    before val, and val before train: so results stay comparable with those of others, and none changes its part.
+
+    Args:
+        given: the parts that the source brings; a picture of its train may still go into one that it lacks.
 
     Returns:
         The pictures that stay, and ``{"path", "part", "kept"}`` of each that does not.
     """
     removed = []
-    for group in group_identical(pictures):
-        part = max((picture.part for picture in group), key=PARTS.index)
-        kept = next(picture.relative for picture in group if picture.part == part)
-        removed += [{"path": p.relative, "part": p.part, "kept": kept} for p in group if p.part != part]
+    for group in group_together(pictures):
+        stands = {picture.relative: _stands_in(picture, given) for picture in group}
+        if not any(stands.values()):
+            continue
+        part = max(filter(None, stands.values()), key=PARTS.index)
+        kept = next(relative for relative, place in stands.items() if place == part)
+        for picture in group:
+            bound = stands[picture.relative] or (picture.part if part in given else None)
+            if bound in (None, part):
+                picture.settled = part
+            else:
+                removed.append({"path": picture.relative, "part": bound, "kept": kept})
     gone = {entry["path"] for entry in removed}
     return [picture for picture in pictures if picture.relative not in gone], removed
 
 
+def _stands_in(picture: Picture, given: Sequence[str]) -> str | None:
+    """The part that a picture cannot leave; None where it has none yet, or is of a train that others are taken from."""
+    if picture.part in ("val", "test"):
+        return picture.part
+    return picture.settled or (picture.part if set(given) == set(PARTS) else None)
+
+
 def describe_duplicates(pictures: Sequence[Picture], removed: list[dict]) -> dict:
     """What ``split.json`` says about identical pictures; see :class:`src.datasets.manifest.Manifest`."""
-    groups = [group for group in group_identical(pictures) if len(group) > 1]
+    return _describe_groups(group_identical(pictures)) | {"removed": removed}
+
+
+def describe_near_copies(pictures: Sequence[Picture], copies: Sequence[NearCopy]) -> dict:
+    """What ``split.json`` says about near-copies, beside what it says of identical pictures: those too are in a group
+    of near-copies that has any others."""
+    groups = Groups(len(pictures))
+    groups.join_equal(picture.digest for picture in pictures)
+    for copy in copies:
+        groups.join(copy.first, copy.second)
+    members = [[pictures[index] for index in group] for group in groups.as_lists()]
+    members = [group for group in members if len({picture.digest for picture in group}) > 1]
+    return _describe_groups(members) | {"members": [[picture.relative for picture in group] for group in members]}
+
+
+def describe_groups(keys: Sequence[str | None]) -> dict:
+    """What ``split.json`` says about ``--group-by``: groups of more than one picture, and pictures in them."""
+    sizes = [size for size in Counter(key for key in keys if key is not None).values() if size > 1]
+    return {"groups": len(sizes), "pictures": sum(sizes)}
+
+
+def _describe_groups(groups: Sequence[Sequence[Picture]]) -> dict:
+    """How many groups of more than one picture, of how many pictures, and which are of several classes."""
+    groups = [group for group in groups if len(group) > 1]
     conflicts = [
         {"classes": sorted(classes), "paths": [picture.relative for picture in group]}
         for group in groups
         if len(classes := {picture.class_name for picture in group}) > 1
     ]
-    return {
-        "groups": len(groups),
-        "pictures": sum(map(len, groups)),
-        "conflicts": conflicts,
-        "removed": removed,
-    }
+    return {"groups": len(groups), "pictures": sum(map(len, groups)), "conflicts": conflicts}

@@ -1,9 +1,11 @@
-"""Which pictures can be read, and their digests: many at once, and nothing of a picture kept but its digest."""
+"""Which pictures can be read, and their digests: many at once, and nothing kept but digests and thumbnails."""
 
+import functools
 from collections import deque
 from collections.abc import Sequence
 
 from src.datasets.assign import shuffle
+from src.datasets.near_copies import read_thumbnail
 from src.datasets.sources import Picture
 from src.errors import explain_os_error
 from src.files import sha256_file
@@ -15,9 +17,9 @@ _Key = tuple[str, str | None]  # class and part
 
 
 def check_pictures(
-    pictures: Sequence[Picture], seed: int, limit: int | None = None
+    pictures: Sequence[Picture], seed: int, limit: int | None = None, *, thumbnails: bool = False
 ) -> tuple[list[Picture], list[tuple[str, str]]]:
-    """Read every picture to its end; set ``digest`` of those that can be read.
+    """Read every picture to its end; set ``digest`` of those that can be read, with ``thumbnails`` also ``thumbnail``.
 
     With a ``limit``, at most so many of each class and part are taken, in the order of the seed; those that cannot be
     read are made up for by the next.
@@ -25,6 +27,7 @@ def check_pictures(
     Returns:
         The readable pictures sorted by path, and (relative path, reason) of the others.
     """
+    inspect = functools.partial(_inspect, thumbnails=thumbnails)
     good: list[Picture] = []
     set_aside: list[tuple[str, str]] = []
     waiting: dict[_Key, deque[Picture]] = {}
@@ -32,7 +35,7 @@ def check_pictures(
         waiting.setdefault((picture.class_name, picture.part), deque()).append(picture)
     lacking = {key: limit or len(queue) for key, queue in waiting.items()}
     while batch := _next_batch(waiting, lacking):
-        for picture, reason in track(map_threads(_inspect, batch), total=len(batch), what="Reading pictures"):
+        for picture, reason in track(map_threads(inspect, batch), total=len(batch), what="Reading pictures"):
             if reason:
                 set_aside.append((picture.relative, reason))
             else:
@@ -49,11 +52,13 @@ def _next_batch(waiting: dict[_Key, deque[Picture]], lacking: dict[_Key, int]) -
     return batch
 
 
-def _inspect(picture: Picture) -> tuple[Picture, str | None]:
+def _inspect(picture: Picture, thumbnails: bool) -> tuple[Picture, str | None]:
     """The picture with its digest, and the reason why it cannot be read or None."""
     try:
         verify_image(picture.path)
         picture.digest = sha256_file(picture.path)
+        if thumbnails:
+            picture.thumbnail = read_thumbnail(picture.path)
     except ImageError as error:
         return picture, error.reason
     except OSError as error:

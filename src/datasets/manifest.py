@@ -31,7 +31,13 @@ class Manifest:
         set_aside: ``{"path", "reason"}`` of each picture that was not placed.
         duplicates: ``groups`` and ``pictures`` (how many share their bytes with another), ``conflicts`` (identical
             bytes in several classes) and ``removed`` (copies left out, so that no part holds another's picture).
+        near_copies: the same of near-copies, without ``removed``; ``members`` are the groups themselves.
+        grouped: what ``--group-by`` came to: ``groups`` and ``pictures`` of those with more than one picture.
         ignored: number of files in the source that are no pictures.
+        parts: the part of every picture that this split or one before it placed here, by :func:`picture_key`, so that a
+            later split leaves it there.
+        corrections: the class that a picture was moved to by ``src.audit``, by the same key, or "" where it was put
+            into quarantine; a later split does the same again.
     """
 
     source: str
@@ -44,8 +50,17 @@ class Manifest:
     marks: int = 0
     set_aside: list[dict] = field(default_factory=list)
     duplicates: dict = field(default_factory=dict)
+    near_copies: dict = field(default_factory=dict)
+    grouped: dict = field(default_factory=dict)
     ignored: int = 0
     format: int = FORMAT
+    parts: dict[str, str] = field(default_factory=dict)
+    corrections: dict[str, str] = field(default_factory=dict)
+
+
+def picture_key(digest: str) -> str:
+    """What stands for a picture in ``split.json``: the first 16 digits of its SHA-256, 64 bits."""
+    return digest[:16]
 
 
 def load_manifest(data_dir: str | os.PathLike) -> Manifest:
@@ -65,7 +80,9 @@ def load_manifest(data_dir: str | os.PathLike) -> Manifest:
         if (required and name not in values) or (name in values and not isinstance(values[name], kind)):
             raise UserError(f"{path} is malformed at {name!r}; {remedy}")
     lists = values["files"] + values["class_names"]
-    if not all(isinstance(item, str) for item in lists) or not _are_counts(values["counts"]):
+    lists += [item for name in ("parts", "corrections") for item in values.get(name, {}).values()]
+    known = set(values.get("parts", {}).values()) <= set(PARTS)
+    if not all(isinstance(item, str) for item in lists) or not _are_counts(values["counts"]) or not known:
         raise UserError(f"{path} is malformed; {remedy}")
     return Manifest(**values)
 
@@ -80,8 +97,8 @@ def _are_counts(counts: dict) -> bool:
 def save_manifest(data_dir: str | os.PathLike, manifest: Manifest) -> None:
     """Write ``split.json``, atomically."""
     values = dataclasses.asdict(manifest)
-    files = values.pop("files")  # long, so that it stands last
-    write_json(Path(data_dir) / FILE_NAME, {"format": values.pop("format")} | values | {"files": files})
+    last = {name: values.pop(name) for name in ("files", "parts")}  # the long ones
+    write_json(Path(data_dir) / FILE_NAME, {"format": values.pop("format")} | values | last)
 
 
 def mask_path(data_dir: str | os.PathLike, relative_picture_path: str | os.PathLike, folder: str = MASKS) -> Path:

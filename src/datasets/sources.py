@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
+
 from src.datasets.manifest import BESIDES, MARKS, MASKS, mask_path
 from src.datasets.split_settings import NAMES, SHAPES, SplitSettings
 from src.errors import UserError
@@ -26,13 +28,25 @@ _CLEARLY_MORE = 10  # times as many pictures of one kind: those of the other are
 
 @dataclass(slots=True)
 class Picture:
-    """One picture of a source. ``relative`` is its POSIX path below the source; ``digest`` its SHA-256, once read."""
+    """One picture of a source.
+
+    Attributes:
+        relative: its POSIX path below the source.
+        part: where the source has put it, and in the end where it goes.
+        digest: its SHA-256, once read.
+        thumbnail: as ``near_copies`` compares them, where they are compared.
+        group: pictures of one number stay together; None where only identical ones do.
+        settled: the part that an earlier split put it into, or that its group is in.
+    """
 
     path: str
     relative: str
     class_name: str
     part: str | None
     digest: str = ""
+    thumbnail: np.ndarray | None = None
+    group: int | None = None
+    settled: str | None = None
 
 
 @dataclass

@@ -8,11 +8,15 @@ from src.datasets.assign import (
     assign_parts,
     count_pictures,
     describe_duplicates,
+    describe_groups,
+    describe_near_copies,
     drop_leaks,
     verify_classes,
 )
 from src.datasets.checking import check_pictures
-from src.datasets.manifest import MARKS, MASKS, Manifest, hash_content
+from src.datasets.grouping import assign_groups, find_keys
+from src.datasets.manifest import MARKS, MASKS, Manifest, hash_content, picture_key
+from src.datasets.near_copies import find_near_copies
 from src.datasets.placing import build_split
 from src.datasets.sources import Listing, Picture, open_source
 from src.datasets.split_settings import SHAPES, SplitSettings
@@ -45,13 +49,18 @@ def split_dataset(settings: SplitSettings) -> Manifest:
                 picture.part = None
         _verify_outside(listing, output)
         class_names = _choose_classes(listing, settings.classes)
-        pictures, set_aside = check_pictures(listing.pictures, settings.seed, settings.limit_per_class)
-        set_aside = sorted(listing.set_aside + set_aside)
+        compared = not settings.allow_near_duplicates
+        pictures, set_aside = check_pictures(
+            listing.pictures, settings.seed, settings.limit_per_class, thumbnails=compared
+        )
+        pictures, quarantined = _correct(pictures, previous, class_names)
+        set_aside = sorted(listing.set_aside + set_aside + quarantined)
         _verify_readable(class_names, pictures)
+        told = _group(pictures, settings)
+        settled = _settle(pictures, listing.parts, previous, settings)
         all_pictures = pictures
-        pictures, removed = drop_leaks(pictures) if listing.parts else (pictures, [])
+        pictures, removed = drop_leaks(pictures, listing.parts)
         parts = _assign(pictures, listing.parts, settings, class_names)
-        duplicates = describe_duplicates(all_pictures, removed)
         digests = build_split(listing, pictures, scratch / "new", settings.link)
         manifest = Manifest(
             source=settings.source or SHAPES,
@@ -63,8 +72,11 @@ def split_dataset(settings: SplitSettings) -> Manifest:
             masks=any(name.startswith(f"{MASKS}/") for name in digests),
             marks=sum(name.startswith(f"{MARKS}/") for name in digests),
             set_aside=[{"path": path, "reason": reason} for path, reason in set_aside],
-            duplicates=duplicates,
+            duplicates=describe_duplicates(all_pictures, removed),
+            **told,
             ignored=listing.ignored,
+            parts=settled | {picture_key(picture.digest): picture.part for picture in pictures},
+            corrections=previous.corrections if previous else {},
         )
         swap_split(scratch, output, manifest, previous)
     _report(manifest)
@@ -123,6 +135,69 @@ def _verify_readable(class_names: Sequence[str], pictures: Sequence[Picture]) ->
             raise UserError(f"none of the pictures of class {name} can be read; replace them, or leave the class out")
 
 
+def _correct(
+    pictures: list[Picture], previous: Manifest | None, class_names: Sequence[str]
+) -> tuple[list[Picture], list[tuple[str, str]]]:
+    """Do again what ``src.audit`` was told to do with the pictures of the earlier split: other classes, quarantine.
+
+    Returns the pictures that stay, and (relative path, reason) of the others.
+    """
+    corrections = previous.corrections if previous else {}
+    stay, gone, moved = [], [], 0
+    for picture in pictures:
+        class_name = corrections.get(picture_key(picture.digest), picture.class_name)
+        if class_name not in class_names:
+            gone.append((picture.relative, f"in the class {class_name} now" if class_name else "in quarantine"))
+            continue
+        moved += picture.class_name != class_name
+        picture.class_name = class_name
+        stay.append(picture)
+    if moved or gone:
+        say(f"As the audit of the earlier split was told: {moved} pictures in another class, {len(gone)} left out.")
+    return stay, gone
+
+
+def _group(pictures: Sequence[Picture], settings: SplitSettings) -> dict:
+    """Find what belongs together and set ``group``; returns what the manifest says of it."""
+    copies = [] if settings.allow_near_duplicates else find_near_copies([picture.thumbnail for picture in pictures])
+    keys = find_keys(settings.group_by, [picture.relative for picture in pictures]) if settings.group_by else None
+    if copies or keys:
+        assign_groups(pictures, copies, keys)
+    return {
+        "near_copies": describe_near_copies(pictures, copies),
+        "grouped": describe_groups(keys) if keys else {},
+    }
+
+
+def _settle(
+    pictures: Sequence[Picture], given: Sequence[str], previous: Manifest | None, settings: SplitSettings
+) -> dict[str, str]:
+    """Set ``settled`` of the pictures that an earlier split placed; returns its parts as far as they are kept.
+
+    Another seed, other ratios or ``--pool`` ask for other parts.
+    """
+    if previous is None or not previous.parts:
+        return {}
+    asked = settings.recorded()
+    if any(previous.settings.get(name) != asked[name] for name in ("seed", "ratios", "pool")):
+        say(
+            "Other --seed, --ratios or --pool than the earlier split's: parts are drawn anew, and models trained "
+            "before may know pictures that are now for testing."
+        )
+        return {}
+    known = 0
+    for picture in pictures:
+        part = previous.parts.get(picture_key(picture.digest))
+        known += part is not None
+        if picture.part in (None, "train"):
+            picture.settled = part
+            if part in given:  # the source has moved it since
+                picture.part = part
+    if known < len(pictures):
+        say(f"{known} pictures stay in the parts of the earlier split; {len(pictures) - known} are new.")
+    return previous.parts
+
+
 def _assign(
     pictures: list[Picture], given: Sequence[str], settings: SplitSettings, class_names: Sequence[str]
 ) -> tuple[str, ...]:
@@ -154,13 +229,24 @@ def _report(manifest: Manifest) -> None:
     duplicates = manifest.duplicates
     if duplicates["groups"]:
         say(f"Identical: {duplicates['pictures']} pictures in {duplicates['groups']} groups, each kept within one part")
-    for entry in duplicates["conflicts"][:_NAMED_IN_FULL]:
+    near = manifest.near_copies
+    if near["groups"]:
         say(
-            f"Conflict: identical pictures in the classes {', '.join(entry['classes'])}: {name_some(entry['paths'], 4)}"
+            f"Near-copies: {near['pictures']} pictures in {near['groups']} groups, each kept within one part "
+            f"(--allow-near-duplicates parts them), as {' and '.join(near['members'][0][:2])}"
         )
-    if len(duplicates["conflicts"]) > _NAMED_IN_FULL:
-        say(f"{len(duplicates['conflicts'])} such conflicts in all; see split.json")
+    if manifest.grouped:
+        say(f"--group-by: {manifest.grouped['pictures']} pictures in {manifest.grouped['groups']} groups")
+    _report_conflicts("identical pictures", duplicates["conflicts"])
+    _report_conflicts("near-copies", near["conflicts"])
     if removed := [entry["path"] for entry in duplicates["removed"]]:
-        say(f"Left out, as val or test has an identical picture: {len(removed)}: {name_some(removed, _NAMED_IN_FULL)}")
+        say(f"Left out, as their like is in another part: {len(removed)}: {name_some(removed, _NAMED_IN_FULL)}")
     if manifest.ignored:
         say(f"Ignored, no pictures by their names: {manifest.ignored} files")
+
+
+def _report_conflicts(what: str, conflicts: Sequence[dict]) -> None:
+    for entry in conflicts[:_NAMED_IN_FULL]:
+        say(f"Conflict: {what} in the classes {', '.join(entry['classes'])}: {name_some(entry['paths'], 4)}")
+    if len(conflicts) > _NAMED_IN_FULL:
+        say(f"{len(conflicts)} such conflicts in all; see split.json")

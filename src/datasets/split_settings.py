@@ -26,6 +26,15 @@ class SplitSettings:
         None, "take at most N pictures of each class (and part, where split already)", type=positive_int, metavar="N"
     )
     pool: bool = option(False, "where the source is split already: put its parts together and split anew")
+    group_by: str | None = option(
+        None,
+        "what belongs together and stays in one part: a .csv file with the columns file and group, or a regular "
+        "expression whose first bracket, in a picture's path, is its group: 'patient_([0-9]+)'",
+        metavar="REGEX|CSV",
+    )
+    allow_near_duplicates: bool = option(
+        False, "let near-copies (resized, cropped, mirrored, re-encoded) of one picture come into different parts"
+    )
     link: str = option("copy", "how pictures are placed", choices=LINKS)
     force: bool = option(False, "replace the split at the output; other files there stay")
     images_per_class: int | None = option(
@@ -70,6 +79,7 @@ class SplitSettings:
     def recorded(self) -> dict:
         """What decides the result, for ``split.json``."""
         names = ("seed", "limit_per_class", "link", "images_per_class", "picture_size", "shortcut", "pool")
+        names += ("group_by", "allow_near_duplicates")
         return {
             "ratios": list(self.ratios),
             "classes": sorted(self.classes) if self.classes else None,

@@ -1,0 +1,126 @@
+"""Which pictures belong together, and so into one part: identical ones, near-copies, and what the user says.
+
+Pure, but for reading the user's table of groups.
+"""
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePosixPath
+
+from src.datasets.near_copies import NearCopy
+from src.datasets.sources import Picture
+from src.errors import UserError, describe_os_error
+from src.files import expand_path
+from src.progress import say
+
+
+class Groups:
+    """Pictures joined one by one (disjoint sets); a picture joined to none is a group of its own."""
+
+    def __init__(self, count: int):
+        self._parents = list(range(count))
+
+    def join(self, first: int, second: int) -> None:
+        first, second = self._root(first), self._root(second)
+        self._parents[max(first, second)] = min(first, second)
+
+    def join_equal(self, keys: Iterable) -> None:
+        """Join all that have the same key, None being no key."""
+        first_of = {}
+        for index, key in enumerate(keys):
+            if key is not None:
+                self.join(first_of.setdefault(key, index), index)
+
+    def as_lists(self) -> list[list[int]]:
+        """The groups, in the order of their first members."""
+        groups = defaultdict(list)
+        for index in range(len(self._parents)):
+            groups[self._root(index)].append(index)
+        return list(groups.values())
+
+    def _root(self, index: int) -> int:
+        while (parent := self._parents[index]) != index:
+            self._parents[index] = index = self._parents[parent]
+        return index
+
+
+def assign_groups(
+    pictures: Sequence[Picture], near_copies: Sequence[NearCopy], keys: Sequence[str | None] | None = None
+) -> None:
+    """Set ``group`` of each picture: the same number for identical ones, near-copies and equal keys, and for whatever
+    is joined through others.
+
+    Args:
+        near_copies: places in ``pictures``.
+        keys: for each picture what the user says that it belongs to, or None.
+    """
+    groups = Groups(len(pictures))
+    groups.join_equal(picture.digest for picture in pictures)
+    for copy in near_copies:
+        groups.join(copy.first, copy.second)
+    if keys is not None:
+        groups.join_equal(keys)
+    for number, members in enumerate(groups.as_lists()):
+        for index in members:
+            pictures[index].group = number
+
+
+def find_keys(group_by: str, relative_paths: Sequence[str]) -> list[str | None]:
+    """The group of each picture by ``--group-by``: a CSV file with the columns file and group, or a regular expression.
+
+    The expression is searched for in the picture's path below the source, and its first bracket, or else all that it
+    matches, is the group. A picture that nothing is said of has none (None).
+
+    Raises ``UserError`` for what is neither, and where no picture gets a group.
+    """
+    path = expand_path(group_by)
+    tell = _read_table(group_by) if path.suffix.lower() == ".csv" else _read_expression(group_by)
+    keys = [tell(relative) for relative in relative_paths]
+    told = [key for key in keys if key is not None]
+    if not told:
+        raise UserError(
+            f"--group-by {group_by} tells the group of none of the {len(keys)} pictures, as {relative_paths[0]}; it "
+            "must fit their paths below the source"
+        )
+    if len(told) < len(keys):
+        alone = relative_paths[keys.index(None)]
+        say(f"--group-by tells nothing of {len(keys) - len(told)} pictures, as {alone}; each stands by itself.")
+    return keys
+
+
+def _read_expression(text: str) -> Callable[[str], str | None]:
+    try:
+        expression = re.compile(text)
+    except re.error as error:
+        raise UserError(f"--group-by {text} is no regular expression ({error}), nor the name of a .csv file") from error
+
+    def tell(relative: str) -> str | None:
+        match = expression.search(relative)
+        if match is None:
+            return None
+        return match.group(1) if expression.groups else match.group(0)
+
+    return tell
+
+
+def _read_table(name: str) -> Callable[[str], str | None]:
+    try:
+        with open(expand_path(name), newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
+            reader = csv.DictReader(stream)
+            if not {"file", "group"} <= set(reader.fieldnames or ()):
+                raise UserError(f"--group-by {name} needs a first line with the columns file and group")
+            rows = [(row["file"], row["group"]) for row in reader]
+    except OSError as error:
+        raise UserError(f"--group-by: {describe_os_error(error)}") from error
+    except csv.Error as error:
+        raise UserError(f"--group-by {name} is no table of comma-separated values ({error})") from error
+    table: dict[str, str] = {}
+    for file, group in rows:
+        if not file or not group:
+            continue
+        file = PurePosixPath(file.replace("\\", "/")).as_posix()
+        if table.setdefault(file, group) != group:
+            raise UserError(f"--group-by {name} puts {file} into two groups, {table[file]} and {group}; keep one")
+    return table.get
