@@ -211,7 +211,7 @@ def _over_white(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:
 def _upright(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:
     """Turn and mirror by the EXIF orientation 1 to 8 that stands in ``buffer``."""
     try:
-        with _pillow().open(io.BytesIO(buffer.tobytes()), formats=("PNG", "WEBP")) as header:
+        with pillow().open(io.BytesIO(buffer.tobytes()), formats=("PNG", "WEBP")) as header:
             orientation = header.getexif().get(0x112, 1)
     except Exception:  # Pillow raises kinds of many sorts on damaged EXIF, which damages no pixel
         orientation = 1
@@ -292,58 +292,14 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
         temporary.write_bytes(buffer.tobytes())
 
 
-# What OpenCV reads as well. Pillow knows more, and for some of it starts other programs (Ghostscript).
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM", "AVIF")
-# Here both decode alike, so that Pillow's word is enough; of the others each refuses variants that the other reads.
-_DECODED_ALIKE = ("JPEG", "MPO", "PNG", "WEBP")
-
-
 @functools.cache
-def _pillow():
+def pillow():
     """Pillow's Image module, imported only where it is needed; its warnings would only tear progress bars."""
     from PIL import Image
 
     warnings.filterwarnings("ignore", module=r"PIL\.")
     Image.init()
     return Image
-
-
-def verify_image(path: str | os.PathLike) -> tuple[int, int]:
-    """Decode the whole file strictly and return its size (height, width) as stored.
-
-    Pillow decides, because OpenCV hands a cut-off JPEG out as a picture with only a warning from C; but no picture
-    passes that :func:`read_image` could not read, and TIFFs unknown to Pillow (floats in colour) are left to it.
-    Raises :class:`ImageError` with the reason. Only used where pictures enter (splitting, audit): training decodes
-    once.
-    """
-    Image = _pillow()
-    try:
-        if os.path.getsize(path) == 0:
-            raise ImageError(path, "the file is empty")
-        if os.path.getsize(path) > MAX_FILE_BYTES:
-            raise ImageError(path, f"larger than {MAX_FILE_BYTES // 2**20} MB")
-        with Image.open(path, formats=[kind for kind in _FORMATS if kind in Image.OPEN]) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(path, f"{width} x {height} pixels are more than {MAX_PIXELS:,}")
-            image.load()
-        if image.format not in _DECODED_ALIKE:
-            read_image(path)
-        return height, width
-    except ImageError:
-        raise
-    except Image.UnidentifiedImageError as error:
-        with open(path, "rb") as stream:
-            if stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-                return read_image(path).shape[:2]
-        raise ImageError(path, "not a picture of a kind that can be read, whatever its name says") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(path, f"more than {MAX_PIXELS:,} pixels") from error
-    except OSError as error:
-        reason = explain_os_error(error) if error.errno else f"damaged or cut off ({error})"
-        raise ImageError(path, reason) from error
-    except Exception as error:  # Pillow's plugins raise SyntaxError, struct.error, ValueError ... on damaged files
-        raise ImageError(path, f"damaged ({type(error).__name__}: {error})") from error
 
 
 def read_in_batches(

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from src import imaging
+from src import imaging, verification
 from src.imaging import ImageError
 from src.threads import WORKERS
-from tests.encoded import GRAY, RGB, RGBA, RNG, pillow, with_orientation
+from src.verification import verify_image
+from tests.encoded import GRAY, RGB, RGBA, pillow, with_orientation
 
 GRAY_AS_RGB = np.repeat(GRAY[..., None], 3, axis=2)
 PALETTE = Image.fromarray(RGB).quantize(64)
@@ -161,7 +162,7 @@ def test_read_image_opens_any_name(tmp_path):
 def test_unreadable_files_name_themselves_and_say_why(tmp_path, capfd, content, reason):
     path = tmp_path / "x.jpg"
     path.write_bytes(content)
-    for read in (imaging.read_image, imaging.verify_image):
+    for read in (imaging.read_image, verify_image):
         with pytest.raises(ImageError) as caught:
             read(path)
         assert caught.value.path == str(path) and str(path) in str(caught.value) and caught.value.reason
@@ -174,8 +175,9 @@ def test_missing_and_too_large_files(tmp_path, monkeypatch):
     with pytest.raises(ImageError, match="no such file"):
         imaging.read_image(tmp_path / "missing.png")
     imaging.write_image(tmp_path / "x.png", RGB)
-    monkeypatch.setattr(imaging, "MAX_FILE_BYTES", 100)
-    for read in (imaging.read_image, imaging.verify_image):
+    for module in (imaging, verification):
+        monkeypatch.setattr(module, "MAX_FILE_BYTES", 100)
+    for read in (imaging.read_image, verify_image):
         with pytest.raises(ImageError, match="larger than"):
             read(tmp_path / "x.png")
 
@@ -184,11 +186,11 @@ def test_a_small_file_with_too_many_pixels_is_refused(tmp_path):
     path = tmp_path / "bomb.png"
     Image.new("1", (20_000, 20_000)).save(path)
     with pytest.raises(ImageError, match="pixels"):
-        imaging.verify_image(path)
+        verify_image(path)
     # In its own process: OpenCV takes the limit when it is loaded, which another test may have done before.
     code = """
 import sys
-from src import imaging
+from src import imaging, verification
 try:
     imaging.read_image(sys.argv[1])
 except imaging.ImageError as error:
@@ -198,76 +200,8 @@ except imaging.ImageError as error:
     assert answer.stdout.strip() == f"more than {imaging.MAX_PIXELS:,} pixels"
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-def test_verify_refuses_a_cut_off_jpeg(tmp_path, share):
-    data = pillow(np.tile(RGB, (9, 9, 1)), "JPEG")
-    (tmp_path / "x.jpg").write_bytes(data)
-    assert imaging.verify_image(tmp_path / "x.jpg") == (180, 270)
-    (tmp_path / "x.jpg").write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(ImageError, match="cut off"):
-        imaging.verify_image(tmp_path / "x.jpg")
-
-
-@pytest.mark.parametrize("kind", ["BLP", "DDS", "DIB", "ICNS", "ICO", "IM", "PCX", "QOI", "SGI", "TGA"])
-def test_verify_refuses_what_only_pillow_reads(tmp_path, kind):
-    image = PALETTE if kind == "BLP" else Image.fromarray(cv2.resize(RGB, (32, 32)))
-    (tmp_path / "x.jpg").write_bytes(pillow(image, kind))
-    for read in (imaging.read_image, imaging.verify_image):
-        with pytest.raises(ImageError, match="picture"):
-            read(tmp_path / "x.jpg")
-
-
-def test_verify_never_starts_another_program(tmp_path, monkeypatch):
-    started = []
-    monkeypatch.setattr(subprocess, "check_call", lambda *values, **_: started.append(values))
-    (tmp_path / "x.jpg").write_bytes(pillow(RGB, "EPS"))
-    with pytest.raises(ImageError, match="not a picture"):
-        imaging.verify_image(tmp_path / "x.jpg")
-    assert not started
-
-
-@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16])
-@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 3)])
-def test_verify_accepts_every_tiff_that_can_be_read(tmp_path, kind, shape):
-    path = tmp_path / "x.tiff"
-    path.write_bytes(cv2.imencode(".tiff", RNG.normal(0, 99, shape).astype(kind))[1].tobytes())
-    assert imaging.read_image(path).shape == (20, 30, 3) and imaging.verify_image(path) == (20, 30)
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(ImageError):
-        imaging.verify_image(path)
-
-
-@pytest.mark.parametrize("name", LOSSLESS)
-def test_verify_accepts_what_can_be_read(tmp_path, name):
-    (tmp_path / "x.jpg").write_bytes(LOSSLESS[name][0])
-    assert imaging.verify_image(tmp_path / "x.jpg") == (20, 30)
-
-
-def test_verify_accepts_only_what_can_be_read(tmp_path, monkeypatch):
-    """A kind of which Pillow reads variants that OpenCV does not."""
-    (tmp_path / "x.tiff").write_bytes(pillow(RGB, "TIFF"))
-
-    def refuse(path):
-        raise ImageError(path, "not a readable picture")
-
-    monkeypatch.setattr(imaging, "read_image", refuse)
-    with pytest.raises(ImageError, match="not a readable picture"):
-        imaging.verify_image(tmp_path / "x.tiff")
-
-
-def test_verify_is_silent_about_large_pictures_and_odd_headers(tmp_path):
-    Image.new("1", (10_400, 10_400)).save(tmp_path / "large.png")
-    jpeg = pillow(RGB, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x09\0" + bytes(9))
-    (tmp_path / "odd.jpg").write_bytes(jpeg)
-    code = "import sys; from src.imaging import verify_image; print([verify_image(path) for path in sys.argv[1:]])"
-    paths = [str(tmp_path / name) for name in ("large.png", "odd.jpg")]
-    answer = subprocess.run([sys.executable, "-W", "default", "-c", code, *paths], capture_output=True, text=True)
-    assert answer.stdout.strip() == "[(10400, 10400), (20, 30)]" and answer.stderr == ""
-
-
 def test_the_reason_does_not_repeat_the_path(tmp_path):
-    for read in (imaging.read_image, imaging.verify_image):
+    for read in (imaging.read_image, verify_image):
         with pytest.raises(ImageError) as caught:
             read(tmp_path / "missing.png")
         assert "missing.png" not in caught.value.reason

@@ -9,9 +9,10 @@ from src.datasets.near_copies import read_thumbnail
 from src.datasets.sources import Picture
 from src.errors import explain_os_error
 from src.files import sha256_file
-from src.imaging import ImageError, verify_image
+from src.imaging import ImageError
 from src.progress import track
 from src.threads import map_threads
+from src.verification import verify_image
 
 _Key = tuple[str, str | None]  # class and part
 

@@ -1,0 +1,148 @@
+"""Whether files are what they seem to be: decoded to their end, strictly, as nothing else here does.
+
+Used where pictures enter, in splitting and in the audit; training decodes once, by :mod:`src.imaging`.
+"""
+
+import os
+from dataclasses import dataclass
+
+from src.errors import explain_os_error
+from src.imaging import MAX_FILE_BYTES, MAX_PIXELS, ImageError, pillow, read_image
+
+# What OpenCV reads as well. Pillow knows more, and for some of it starts other programs (Ghostscript).
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM", "AVIF")
+# Here both decode alike, so that Pillow's word is enough; of the others each refuses variants that the other reads.
+_DECODED_ALIKE = ("JPEG", "MPO", "PNG", "WEBP")
+
+
+_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "JPEG2000": (".jp2",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif",),
+}
+# What is found under the names of pictures, by how it begins: (place, bytes, what it is).
+_STRANGERS = (
+    (0, b"%PDF", "a PDF document"),
+    (0, b"PK\x03\x04", "a zip archive, or a document of an office program"),
+    (0, b"\x1f\x8b", "a compressed file (gzip)"),
+    (4, b"ftypheic", "a HEIC photograph, as phones make them; save it as JPEG"),
+    (4, b"ftypmif1", "a HEIF photograph, as phones make them; save it as JPEG"),
+    (4, b"ftyp", "a video"),
+    (0, b"\x1aE\xdf\xa3", "a video"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS; fetch the file itself"),
+)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A picture that was decoded to its end.
+
+    Attributes:
+        height, width: pixels, as stored.
+        format: as Pillow calls it, "JPEG" or "PNG" for instance; MPO, a JPEG with more behind it, counts as JPEG.
+        frames: more than one where it moves, or has pages.
+    """
+
+    height: int
+    width: int
+    format: str
+    frames: int
+
+    def suits(self, path: str | os.PathLike) -> bool:
+        """Whether the file's name ends as names of its format do."""
+        return os.path.splitext(path)[1].lower() in _SUFFIXES.get(self.format, ())
+
+
+def verify_image(path: str | os.PathLike) -> Verified:
+    """Decode the whole file strictly.
+
+    Pillow decides, because OpenCV hands a cut-off JPEG out as a picture with only a warning from C; but no picture
+    passes that :func:`~src.imaging.read_image` could not read, and TIFFs unknown to Pillow (floats in colour) are left
+    to it. Raises :class:`ImageError` with the reason.
+    """
+    Image = pillow()
+    try:
+        if os.path.getsize(path) == 0:
+            raise ImageError(path, "the file is empty")
+        if os.path.getsize(path) > MAX_FILE_BYTES:
+            raise ImageError(path, f"larger than {MAX_FILE_BYTES // 2**20} MB")
+        with Image.open(path, formats=[kind for kind in _FORMATS if kind in Image.OPEN]) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(path, f"{width} x {height} pixels are more than {MAX_PIXELS:,}")
+            image.load()
+            jpeg = image.format == "MPO"  # its further pictures are previews
+            verified = Verified(height, width, "JPEG" if jpeg else image.format, 1 if jpeg else _count_frames(image))
+        if verified.format not in _DECODED_ALIKE:
+            read_image(path)
+        return verified
+    except ImageError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        with open(path, "rb") as stream:
+            head = stream.read(512)
+        if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            height, width = read_image(path).shape[:2]
+            return Verified(height, width, "TIFF", 1)
+        raise ImageError(path, _describe_stranger(head)) from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(path, f"more than {MAX_PIXELS:,} pixels") from error
+    except OSError as error:
+        reason = explain_os_error(error) if error.errno else f"damaged or cut off ({error})"
+        raise ImageError(path, reason) from error
+    except Exception as error:  # Pillow's plugins raise SyntaxError, struct.error, ValueError ... on damaged files
+        raise ImageError(path, f"damaged ({type(error).__name__}: {error})") from error
+
+
+def find_damage(path: str | os.PathLike, verified: Verified) -> str | None:
+    """What is wrong in a file that decodes all the same, to a picture that is gray or torn from some place on; None
+    where nothing is found.
+
+    Of a JPEG the decoder itself (libjpeg-turbo, by simplejpeg) says so, in warnings that other readers pass over; of a
+    PNG the checksums of its chunks do. Other formats have nothing to tell it by.
+    """
+    if verified.format == "JPEG":
+        return _find_jpeg_damage(path)
+    if verified.format == "PNG":
+        try:
+            with pillow().open(path, formats=("PNG",)) as image:
+                image.verify()
+        except Exception as error:  # SyntaxError for a broken checksum, and others
+            return f"damaged ({error})"
+    return None
+
+
+def _find_jpeg_damage(path: str | os.PathLike) -> str | None:
+    import simplejpeg
+
+    with open(path, "rb") as stream:
+        encoded = stream.read()
+    try:
+        four_colours = simplejpeg.decode_jpeg_header(encoded)[2] in ("CMYK", "YCCK")
+        simplejpeg.decode_jpeg(encoded, colorspace="CMYK" if four_colours else "GRAY", strict=True)
+    except ValueError as error:
+        # what it merely does not support (12 bits, lossless) is no damage
+        if any(word in str(error) for word in ("Corrupt", "Premature", "marker")):
+            return f"damaged ({error})"
+    return None
+
+
+def _count_frames(image) -> int:
+    return getattr(image, "n_frames", 1)
+
+
+def _describe_stranger(head: bytes) -> str:
+    for place, beginning, what in _STRANGERS:
+        if head[place:].startswith(beginning):
+            return f"no picture but {what}"
+    if head.lstrip()[:15].lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
+        return "no picture but a web page or a drawing in XML"
+    if not head.strip(b"\0"):
+        return "nothing but zeros: its content was lost"
+    return "not a picture of a kind that can be read, whatever its name says"
