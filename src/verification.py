@@ -6,6 +6,8 @@ Used where pictures enter, in splitting and in the audit; training decodes once,
 import os
 from dataclasses import dataclass
 
+import numpy as np
+
 from src.errors import explain_os_error
 from src.imaging import MAX_FILE_BYTES, MAX_PIXELS, ImageError, pillow, read_image
 
@@ -116,6 +118,16 @@ def find_damage(path: str | os.PathLike, verified: Verified) -> str | None:
         except Exception as error:  # SyntaxError for a broken checksum, and others
             return f"damaged ({error})"
     return None
+
+
+def read_torn(path: str | os.PathLike) -> np.ndarray:
+    """A damaged picture as RGB uint8 (H, W, 3), whatever can be seen of it, to be shown. Silent, where OpenCV's decoder
+    writes to stderr. Raises ``ImageError``."""
+    try:
+        with pillow().open(path, formats=("JPEG", "MPO", "PNG")) as image:
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:
+        raise ImageError(path, f"damaged ({error})") from error
 
 
 def _find_jpeg_damage(path: str | os.PathLike) -> str | None:

@@ -8,17 +8,30 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     **dict.fromkeys(("settings", "errors", "files", "intervals", "progress", "ranking", "threads"), 0),
-    **dict.fromkeys(("imaging", "drawing", "heatmap_drawing", "explanation_drawing", "plotting", "inference"), 1),
+    **dict.fromkeys(
+        (
+            "imaging",
+            "neighbours",
+            "verification",
+            "drawing",
+            "heatmap_drawing",
+            "explanation_drawing",
+            "plotting",
+            "inference",
+        ),
+        1,
+    ),
     "evaluation_plotting": 1,
     **dict.fromkeys(("datasets", "loading", "networks", "explainers", "evaluation", "exporting"), 2),
     **dict.fromkeys(("training", "bundle", "bundle_facts", "frozen_bundle", "model_choice"), 3),
     **dict.fromkeys(("calibrate", "ensemble"), 3),
     **dict.fromkeys(
-        ("evaluating", "explaining", "comparing", "tensorboard_log", "recipes", "reporting", "sweeping"), 4
+        ("auditing", "evaluating", "explaining", "comparing", "tensorboard_log", "recipes", "reporting", "sweeping"), 4
     ),
     "webapp": 4,
 }
 COMMANDS = {
+    "audit",
     "data_loader",
     "baseline_cnn",
     "transfer_model",

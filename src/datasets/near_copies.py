@@ -3,8 +3,7 @@
 Each picture is kept as a small gray thumbnail, from which all else follows:
 
 1. candidates are the nearest neighbours by the thumbnail's 8 x 8 pixels, with mean and contrast taken out, and by its
-   mirror image's: found in a graph of neighbours (HNSW: Malkov and Yashunin 2018, of the library usearch), so that the
-   time grows as n log n;
+   mirror image's (``src/neighbours.py``), so that the time grows as n log n;
 2. a candidate is placed on the other picture, as a part of 90 to 100% of each side, where their normalised correlation
    is highest;
 3. what decides is the correlation of the fine structure there, that is of the thumbnails less their blurred selves:
@@ -23,6 +22,7 @@ import cv2
 import numpy as np
 
 from src.imaging import read_image
+from src.neighbours import find_neighbours
 from src.progress import track
 from src.threads import map_threads
 
@@ -36,7 +36,6 @@ _COARSE_SIDE, _LEAST_COARSE = 24, 0.82
 _PARTS_SHOWN = (1.0, 0.95, 0.9)  # of a side, in a cropped copy
 _BLUR = SIDE / 16
 _LEAST_OVERLAP = 0.4
-_EXACT_UP_TO = 4000  # so many pictures are compared with all others, which takes no longer than the graph
 _PAIRS_AT_ONCE = 256
 
 
@@ -120,17 +119,12 @@ def _candidates(thumbnails: np.ndarray, of: np.ndarray) -> Iterator[tuple[int, i
     known, asked = (np.flatnonzero(_has_contrast(each)) for each in (of, thumbnails))
     if not len(known) or not len(asked):
         return
-    from usearch.index import Index  # here: nothing else needs it
-
-    index = Index(ndim=_VECTOR_SIDE**2, metric="ip", dtype="f32")
-    index.add(np.arange(len(known)), _vectors(of[known]), threads=1)  # several would build another graph each time
-    exact = len(known) <= _EXACT_UP_TO
+    vectors = _vectors(of[known])
     for mirrored in (False, True):
         queries = thumbnails[asked][:, :, ::-1] if mirrored else thumbnails[asked]
-        found = index.search(_vectors(queries), min(_NEIGHBOURS + 1, len(known)), exact=exact)
-        keys, distances = (np.atleast_2d(each) for each in (found.keys, found.distances))
-        for row, column in np.argwhere(1 - distances >= _LEAST_ALIKE):
-            yield int(asked[row]), int(known[int(keys[row, column])]), mirrored
+        places, products = find_neighbours(vectors, _vectors(queries), _NEIGHBOURS + 1)
+        for row, column in np.argwhere(products >= _LEAST_ALIKE):
+            yield int(asked[row]), int(known[places[row, column]]), mirrored
 
 
 def _vectors(thumbnails: np.ndarray) -> np.ndarray:

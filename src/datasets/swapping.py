@@ -103,7 +103,7 @@ def scratch_folder(output: Path) -> Iterator[Path]:
         with lock:
             try:
                 if (scratch / FILE_NAME).exists():
-                    with _uninterrupted():
+                    with uninterrupted():
                         _undo(scratch, output)
                     say(f"A run that was stopped had left {output} half replaced; the earlier state is back.")
                 _clear(scratch)
@@ -158,7 +158,7 @@ def swap_split(scratch: Path, output: Path, manifest: Manifest, previous: Manife
         if name not in old_files and os.path.lexists(output / name):
             raise UserError(f"{output / name} is in the way and no file of the earlier split; move it elsewhere")
     new, old = scratch / "new", scratch / "old"
-    with _uninterrupted():
+    with uninterrupted():
         try:
             save_manifest(scratch, manifest)
             if previous:
@@ -218,7 +218,7 @@ def _clear(scratch: Path) -> None:
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Ctrl-C and its like are ignored for the second that this takes."""
     kept = {}
     if threading.current_thread() is threading.main_thread():  # others get no signals

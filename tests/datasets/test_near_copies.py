@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from src.datasets import near_copies
+from src import neighbours
 from src.datasets.near_copies import (
     SIDE,
     THRESHOLD,
@@ -67,7 +67,7 @@ def test_the_graph_finds_what_comparing_all_finds(shapes, monkeypatch):
     thumbnails = [make_thumbnail(image) for image in shapes]
     thumbnails += [make_thumbnail(image[3:, :-4]) for image in shapes]
     exact = find_near_copies(thumbnails)
-    monkeypatch.setattr(near_copies, "_EXACT_UP_TO", 0)
+    monkeypatch.setattr(neighbours, "_EXACT_UP_TO", 0)
     assert find_near_copies(thumbnails) == exact == find_near_copies(thumbnails) and len(exact) >= 76
 
 

@@ -1,0 +1,1 @@
+"""What is wrong with a data set: files, copies, labels, parts; and moving pictures when the user says so."""

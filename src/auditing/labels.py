@@ -1,0 +1,65 @@
+"""Likely label errors: pictures that a classifier, trained on all the others, takes for another class."""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from src.auditing.findings import Finding
+from src.datasets.sources import Picture
+from src.progress import say
+
+_FOLDS = 5
+_REGULARISATION = 0.001  # inverse strength; features are standardised
+_LEAST_PICTURES = 10  # of a class: with fewer its probabilities mean little
+
+
+def find_label_errors(
+    pictures: Sequence[Picture], features: np.ndarray, groups: Sequence[int], seed: int = 42
+) -> Iterator[Finding]:
+    """Confident learning (Northcutt et al. 2021, by cleanlab) on probabilities out of cross-validation.
+
+    The classifier is a logistic regression on frozen features. ``groups`` numbers what must not be on both sides of a
+    fold: of two copies with one wrong label each would speak for the other.
+    """
+    counts = Counter(picture.class_name for picture in pictures)
+    judged = sorted(name for name, count in counts.items() if count >= _LEAST_PICTURES)
+    if few := sorted(set(counts) - set(judged)):
+        say(f"Labels are not judged in {', '.join(few)}: fewer than {_LEAST_PICTURES} pictures.")
+    if len(judged) < 2:
+        return
+    places = [place for place, picture in enumerate(pictures) if picture.class_name in judged]
+    labels = np.array([judged.index(pictures[place].class_name) for place in places])
+    probabilities = _cross_validate(features[places], labels, np.asarray(groups)[places], seed)
+    if probabilities is None:
+        return
+    from cleanlab.filter import find_label_issues
+
+    wrong = find_label_issues(labels, probabilities, n_jobs=1)
+    for index in np.flatnonzero(wrong):
+        picture, likely = pictures[places[index]], int(probabilities[index].argmax())
+        given = probabilities[index, labels[index]]
+        reason = f"labelled {picture.class_name} ({given:.0%}), looks like {judged[likely]}"
+        reason += f" ({probabilities[index, likely]:.0%})"
+        yield Finding(picture.relative, "label_error", float(1 - given), reason, suggested=judged[likely])
+
+
+def _cross_validate(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray | None:
+    """Probabilities float (N, C) of each picture by a classifier that has not seen it; None where that cannot be."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    apart = min(len(set(groups[labels == label])) for label in np.unique(labels))
+    folds = min(_FOLDS, apart)
+    if folds < 2:
+        say("Labels are not judged: a class has only copies of one picture.")
+        return None
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=_REGULARISATION, max_iter=500))
+    split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes that are in no group of a fold, and of iterations
+        probabilities = cross_val_predict(classifier, features, labels, groups=groups, cv=split, method="predict_proba")
+    return probabilities
