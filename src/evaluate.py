@@ -55,6 +55,14 @@ def _report(name: str, evaluation, as_json: bool) -> None:
             f"WARNING: {name} gives nearly all pictures the class {evaluation.collapsed_class}. "
             "It has learnt next to nothing: train longer, or look at the data."
         )
+    seen = evaluation.seen
+    if seen and (known := seen.identical + seen.near_copies):
+        others = f"; on the {seen.n} others its accuracy is {seen.right / seen.n:.4f}" if seen.n else ""
+        say(
+            f"WARNING: {name} has learned from {len(known)} of these {evaluation.n} test pictures "
+            f"({len(seen.identical)} identical, {len(seen.near_copies)} near-copies), as {known[0]}{others}. "
+            "Its figures are too good: split anew with split_dataset.py, and train again."
+        )
 
 
 def _copy_matrix(arguments, output: Path, names: list[str]) -> None:

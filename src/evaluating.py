@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from src.bundle import Bundle, load_bundle
+from src.bundle import PICTURES_FILE, Bundle, load_bundle, load_pictures
+from src.datasets.seen import PictureRecord, Seen, find_seen, record_pictures
 from src.ensemble import align_classes
 from src.errors import ModelError, UserError
 from src.evaluation.artefacts import Predictions, save_comparison, save_evaluation
 from src.evaluation.calibration import average_logits
-from src.evaluation.metrics import Evaluation, evaluate_predictions
+from src.evaluation.metrics import Evaluation, SeenPictures, evaluate_predictions
 from src.evaluation.pairs import PairedComparison, compare_pairs, save_pairs
 from src.loading.parts import get_data_generator
 from src.model_choice import ENSEMBLE, check_members, describe_mismatch, list_bundles, plain_facts
@@ -22,16 +23,19 @@ from src.progress import say, track
 
 @dataclass(frozen=True)
 class Judged:
-    """A model's answers, and what they amount to; ``train`` where the gap is asked for."""
+    """A model's answers, and what they amount to; ``train`` where the gap is asked for, ``seen`` where the model has a
+    record of what it was trained on."""
 
     evaluation: Evaluation
     test: Predictions
     train: Predictions | None
+    seen: Seen | None = None
 
 
 def judge_models(arguments: Namespace, class_names: list[str]) -> Iterator[tuple[str, Judged]]:
     """Evaluate one model after the other and save what there is to look at; yields each name with its ``Judged``."""
     options = {"data": arguments.data, "batch_size": arguments.batch_size, "flips": arguments.flips}
+    known = KnownPictures()
     for bundle in _load_fitting(arguments, class_names):
         try:
             parts = [predict_part(bundle, class_names, part, **options) for part in _list_parts(arguments)]
@@ -40,7 +44,8 @@ def judge_models(arguments: Namespace, class_names: list[str]) -> Iterator[tuple
                 raise
             say(f"Skipped: {error}.")
             continue
-        yield bundle.name, _judge(bundle.name, parts, class_names, arguments, temperature=bundle.temperature)
+        record = {"temperature": bundle.temperature, "seen": known.find(bundle, parts[0].paths)}
+        yield bundle.name, _judge(bundle.name, parts, class_names, arguments, **record)
 
 
 def judge_ensemble(judged: dict[str, Judged], class_names: list[str], arguments: Namespace) -> Judged:
@@ -53,7 +58,54 @@ def judge_ensemble(judged: dict[str, Judged], class_names: list[str], arguments:
     parts = [_average([member.test for member in members])]
     if arguments.gap:
         parts.append(_average([member.train for member in members]))
-    return _judge(ENSEMBLE, parts, class_names, arguments, temperature=None, members=list(judged))
+    record = {"temperature": None, "members": list(judged), "seen": _join_seen([member.seen for member in members])}
+    return _judge(ENSEMBLE, parts, class_names, arguments, **record)
+
+
+class KnownPictures:
+    """Which test pictures models have learned from; what is read of the test part is read once for all models."""
+
+    def __init__(self):
+        self._tested: PictureRecord | None = None
+        self._found: dict[str, Seen] = {}
+
+    def find(self, bundle: Bundle, paths: list[str]) -> Seen | None:
+        """The places in ``paths``; None for a model that has no record, and where its record is damaged, which is
+        said."""
+        try:
+            trained = load_pictures(bundle)
+        except UserError as error:
+            say(f"It cannot be told which test pictures {bundle.name} has learned from: {error}.")
+            return None
+        if trained is None:
+            return None
+        if self._tested is None:
+            self._tested = record_pictures(paths)
+        key = bundle.info["sha256"][PICTURES_FILE]  # models of one split share it
+        if key not in self._found:
+            self._found[key] = find_seen(self._tested, trained)
+        return self._found[key]
+
+
+def _join_seen(found: list[Seen | None]) -> Seen | None:
+    """What any of several models has learned from; None where that is not known of each."""
+    if any(each is None for each in found):
+        return None
+    identical = {place for each in found for place in each.identical}
+    copies = {place for each in found for place in each.near_copies} - identical
+    return Seen(tuple(sorted(identical)), tuple(sorted(copies)))
+
+
+def _describe_seen(seen: Seen | None, test: Predictions) -> SeenPictures | None:
+    if seen is None:
+        return None
+    others = np.setdiff1d(np.arange(len(test.paths)), [*seen.identical, *seen.near_copies])
+    return SeenPictures(
+        identical=[test.paths[place] for place in seen.identical],
+        near_copies=[test.paths[place] for place in seen.near_copies],
+        n=len(others),
+        right=int(test.right[others].sum()),
+    )
 
 
 def compare(judged: dict[str, Judged], output: Path) -> list[PairedComparison]:
@@ -111,7 +163,14 @@ def _list_parts(arguments: Namespace) -> tuple[str, ...]:
     return ("test", "train") if arguments.gap else ("test",)
 
 
-def _judge(name: str, parts: list[Predictions], class_names: list[str], arguments: Namespace, **record) -> Judged:
+def _judge(
+    name: str,
+    parts: list[Predictions],
+    class_names: list[str],
+    arguments: Namespace,
+    seen: Seen | None = None,
+    **record,
+) -> Judged:
     """Figures of the test part's answers, and of the training part's where they follow; saved under the name.
 
     Args:
@@ -125,10 +184,11 @@ def _judge(name: str, parts: list[Predictions], class_names: list[str], argument
         before=test.before,
         train=(int(train.right.sum()), len(train.right)) if train else None,
         flips=arguments.flips,
+        seen=_describe_seen(seen, test),
         **record,
     )
     save_evaluation(Path(arguments.output) / name, evaluation, test, class_names)
-    return Judged(evaluation, test, train)
+    return Judged(evaluation, test, train, seen)
 
 
 def _average(answers: list[Predictions]) -> Predictions:

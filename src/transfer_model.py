@@ -156,6 +156,7 @@ def train_transfer(
             "training_seconds": round(time.perf_counter() - start + history.seconds_before, 1),
         },
         history=history,
+        pictures=[*train.filepaths, *val.filepaths],
         val=val,
     )
     checkpoint.remove()

@@ -47,6 +47,8 @@ def test_the_scripts_in_order(workplace):
     for row in models.values():
         assert row["n"] == 8 and 0 <= row["interval"][0] <= row["accuracy"] <= row["interval"][1] <= 1
         assert set(row["per_class"]) == {"dark", "light"} and 0 <= row["macro_f1"] <= 1
+        assert row["seen_in_training"]["identical"] == row["seen_in_training"]["near_copies"] == []
+        assert row["seen_in_training"]["n_others"] == 8
     assert models["transfer"]["accuracy"] == 1.0, "dark and light differ by their mean alone"
     assert figures["gradcam"]["n"] == 8
     for name in ("confusion_matrix.png", "gradcam_sample.png", "comparison.png"):

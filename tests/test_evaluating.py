@@ -16,6 +16,7 @@ from src.imaging import read_image, write_image
 from src.loading.parts import get_data_generator
 from src.networks.baseline import build_baseline_model
 from src.networks.heads import add_head
+from tests.datasets.textures import texture
 
 CLASSES = ["dark", "light"]
 
@@ -203,3 +204,59 @@ def test_a_member_that_is_damaged_leaves_too_few(models, small_data, tmp_path, c
     (tmp_path / "models" / "second" / "model.keras").write_bytes(b"")
     code, _, err = _run(capsys, tmp_path / "models", small_data, tmp_path / "out", "--ensemble")
     assert code == 2 and "Skipped: " in err and "at least two models" in err
+
+
+# ---------------------------------------------------------------------------------- pictures that a model has learned
+
+
+@pytest.fixture
+def leaked(tmp_path):
+    """Test pictures of which the models have learned: of the class dark one very file, of light a mirrored copy."""
+    data, trained = tmp_path / "data", tmp_path / "trained"
+    for number in range(8):
+        name = CLASSES[number % 2]
+        shade = texture(number) // 3 + (150 if name == "light" else 0)
+        write_image(data / "test" / name / f"{number}.png", shade)
+    trained.mkdir()
+    shutil.copy(data / "test" / "dark" / "0.png", trained / "a.png")
+    write_image(trained / "b.png", np.ascontiguousarray(read_image(data / "test" / "light" / "3.png")[:, ::-1]))
+    write_image(trained / "c.png", texture(50))
+    return data, sorted(map(str, trained.iterdir()))
+
+
+def _save_trained(folder, name, pictures):
+    return save_bundle(
+        name, folder, _build_by_brightness(32), class_names=CLASSES[::-1], image_size=(32, 32),
+        interpolation="bilinear", target_layer="target", info={}, pictures=pictures,
+    )  # fmt: skip
+
+
+def test_test_pictures_that_a_model_has_learned_are_told(leaked, tmp_path, capsys):
+    data, trained = leaked
+    _save_trained(tmp_path / "models", "a", trained)
+    _save_trained(tmp_path / "models", "b", trained[:1])
+    code, out, err = _run(capsys, tmp_path / "models", data, tmp_path / "out", "--ensemble", "--json")
+    models = json.loads(out.splitlines()[-1])["models"]
+    seen = {name: models[name]["seen_in_training"] for name in ("a", "b", "ensemble")}
+    assert code == 0 and seen["a"] == seen["ensemble"]
+    assert [seen["a"][key] for key in ("identical", "near_copies", "n_others")] == [
+        [str(data / "test" / "dark" / "0.png")], [str(data / "test" / "light" / "3.png")], 6,
+    ]  # fmt: skip
+    assert (seen["b"]["near_copies"], seen["b"]["n_others"]) == ([], 7)
+    with open(tmp_path / "out" / "a" / "predictions.csv", newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if not row["path"].endswith(("dark/0.png", "light/3.png"))]
+    right = sum(row["true"] == row["predicted"] for row in rows)
+    assert len(rows) == 6 and seen["a"]["accuracy_on_others"] == pytest.approx(right / 6)
+    assert "WARNING: a has learned from 2 of these 8 test pictures (1 identical, 1 near-copies)" in err
+    assert f"on the 6 others its accuracy is {right / 6:.4f}" in err and "split anew" in err
+
+
+def test_models_without_a_record_or_with_a_damaged_one(leaked, tmp_path, capsys):
+    data, trained = leaked
+    folder = _save_trained(tmp_path / "models", "a", trained)
+    _save(tmp_path / "models", "b", _build_by_brightness(32), 32, CLASSES[::-1])
+    (folder / "pictures.npz").write_bytes(b"cut off")
+    code, out, err = _run(capsys, tmp_path / "models", data, tmp_path / "out", "--ensemble", "--json")
+    models = json.loads(out.splitlines()[-1])["models"]
+    assert code == 0 and all(models[name]["seen_in_training"] is None for name in ("a", "b", "ensemble"))
+    assert "cannot be told which test pictures a has learned from" in err and "WARNING" not in err

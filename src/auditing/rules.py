@@ -9,7 +9,7 @@ from src.auditing.inspection import Inspected
 
 # On 2,000 photographs of dogs and cats and their darkened, blurred ... copies: docs/data.md.
 DARK = 0.25  # the 98th percentile of brightness lies below
-BRIGHT = 0.95  # the 2nd percentile lies above
+BRIGHT = 0.85  # the 2nd percentile lies above
 UNIFORM = 0.06  # between the 2nd and the 98th percentile lies less
 BLURRED = 0.6
 TINY_SIDE, TINY_SHARE = 32, 1 / 5  # of the median smaller side

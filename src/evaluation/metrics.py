@@ -41,6 +41,30 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class SeenPictures:
+    """Test pictures that a model has learned from, and what it is worth without them.
+
+    Attributes:
+        identical, near_copies: paths of those whose very bytes it knows, and of those of which it knows a near-copy.
+        n, right: of the other test pictures, and how many of their answers are right.
+    """
+
+    identical: list[str]
+    near_copies: list[str]
+    n: int
+    right: int
+
+    def as_json(self) -> dict:
+        return {
+            "identical": self.identical,
+            "near_copies": self.near_copies,
+            "accuracy_on_others": self.right / self.n if self.n else None,
+            "interval_on_others": list(wilson_interval(self.right, self.n)) if self.n else None,
+            "n_others": self.n,
+        }
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What a model did on n pictures of C classes.
 
@@ -58,6 +82,7 @@ class Evaluation:
         flips: whether each answer is that to the picture and to its mirror image together.
         temperature: what the model's logits are divided by; None for an ensemble, whose members have their own.
         members: the models of an ensemble; empty for one model.
+        seen: which of the pictures the model has learned from; None where it has no record of them.
     """
 
     n: int
@@ -77,6 +102,7 @@ class Evaluation:
     flips: bool = False
     temperature: float | None = 1.0
     members: tuple[str, ...] = ()
+    seen: SeenPictures | None = None
 
     @property
     def right(self) -> int:
@@ -102,6 +128,7 @@ class Evaluation:
             "test_time_flips": self.flips,
             "temperature": self.temperature,
             "members": list(self.members),
+            "seen_in_training": None if self.seen is None else self.seen.as_json(),
             "n": self.n,
         }
 
@@ -136,6 +163,7 @@ def evaluate_predictions(
     flips: bool = False,
     temperature: float | None = 1.0,
     members: Sequence[str] = (),
+    seen: SeenPictures | None = None,
 ) -> Evaluation:
     """All figures.
 
@@ -144,7 +172,7 @@ def evaluate_predictions(
         probabilities: float (N, C).
         before: the same before the temperature; None where there is none.
         train: how many answers on the training part are right, and how many there are; for the gap.
-        flips, temperature, members: for the record.
+        flips, temperature, members, seen: for the record.
     """
     labels, probabilities = np.asarray(labels, int), np.asarray(probabilities, float)
     count = len(class_names)
@@ -186,6 +214,7 @@ def evaluate_predictions(
         flips=flips,
         temperature=temperature,
         members=tuple(members),
+        seen=seen,
     )
 
 

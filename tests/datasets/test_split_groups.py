@@ -13,12 +13,7 @@ from src.errors import UserError
 from src.files import sha256_file
 from src.imaging import read_image, write_image
 from tests.datasets.pictures import class_folders, write
-
-
-def smooth(number):
-    """A picture of 64 x 64 pixels, unlike any other, that survives being altered."""
-    coarse = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
-    return cv2.resize(coarse, (64, 64), interpolation=cv2.INTER_CUBIC)
+from tests.datasets.textures import texture
 
 
 @pytest.fixture
@@ -26,9 +21,9 @@ def pictures(tmp_path):
     """Two classes of 20 pictures, and an altered copy of every second one."""
     for number in range(40):
         folder = tmp_path / "pictures" / ("cat" if number < 20 else "dog")
-        write_image(folder / f"{number:02d}.png", smooth(number))
+        write_image(folder / f"{number:02d}.png", texture(number))
         if number % 2 == 0:
-            write_image(folder / f"{number:02d}_copy.jpg", cv2.resize(smooth(number)[2:, ::-1], (48, 50)))
+            write_image(folder / f"{number:02d}_copy.jpg", cv2.resize(texture(number)[2:, ::-1], (48, 50)))
     return tmp_path / "pictures"
 
 
@@ -68,8 +63,8 @@ def test_near_copies_leave_the_training_part_of_a_split_source(run, tmp_path):
     source = tmp_path / "parted"
     for number in range(24):
         part = "train" if number < 16 else "val" if number < 20 else "test"
-        write_image(source / part / ("cat" if number % 2 else "dog") / f"{number}.png", smooth(number))
-    write_image(source / "train" / "cat" / "leak.jpg", (smooth(23) * 0.8).astype(np.uint8))
+        write_image(source / part / ("cat" if number % 2 else "dog") / f"{number}.png", texture(number))
+    write_image(source / "train" / "cat" / "leak.jpg", (texture(23) * 0.8).astype(np.uint8))
     manifest = run(source=str(source))
     assert manifest.duplicates["removed"] == [
         {"path": "train/cat/leak.jpg", "part": "train", "kept": "test/cat/23.png"}
