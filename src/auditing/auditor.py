@@ -63,8 +63,9 @@ def audit_folder(data: Path, output: Path, *, features: bool = True, seed: int =
     findings += judge_copies(pictures, copies)
     summary = summarize(inspected)
     if features:
-        found, summary["parts_told_apart"] = _look_closely(pictures, copies, seed)
+        found, facts = _look_closely(pictures, copies, seed)
         findings += found
+        summary |= facts
     findings = sort_findings(findings)
     summary = _describe(data, listing, inspected, findings) | summary
     return Audit(findings, summary, _write(output, findings, summary, inspected, listing), output)
@@ -85,21 +86,21 @@ def list_pictures(data: Path, output: Path | None = None) -> Listing:
     return listing
 
 
-def _look_closely(
-    pictures: Sequence[Picture], copies: Sequence[NearCopy], seed: int
-) -> tuple[list[Finding], dict | None]:
-    """What a pre-trained network finds, and how well it tells the parts apart."""
+def _look_closely(pictures: Sequence[Picture], copies: Sequence[NearCopy], seed: int) -> tuple[list[Finding], dict]:
+    """What a pre-trained network finds; and for the summary how well it tells the labels and the parts apart."""
     quiet_tensorflow()
     from src.auditing.features import Neighbourhood, compute_features, find_outliers, find_scenes
-    from src.auditing.labels import find_label_errors
+    from src.auditing.labels import judge_labels
 
     features = compute_features(pictures)
     neighbourhood = Neighbourhood(features)
     say("Judging labels ...")
-    findings = list(find_label_errors(pictures, features, _number_groups(pictures, copies), seed))
+    labels = judge_labels(pictures, features, _number_groups(pictures, copies), seed)
+    findings = [*labels.findings]
     findings += judge_copies(pictures, find_scenes(neighbourhood, copies), "same_scene")
     findings += find_outliers(pictures, neighbourhood)
-    return findings, tell_parts_apart(features, [picture.part for picture in pictures], seed)
+    told_apart = tell_parts_apart(features, [picture.part for picture in pictures], seed)
+    return findings, {"label_accuracy": labels.accuracy, "parts_told_apart": told_apart}
 
 
 def _number_groups(pictures: Sequence[Picture], copies: Sequence[NearCopy]) -> np.ndarray:

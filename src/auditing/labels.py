@@ -3,6 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,9 +16,23 @@ _REGULARISATION = 0.001  # inverse strength; features are standardised
 _LEAST_PICTURES = 10  # of a class: with fewer its probabilities mean little
 
 
-def find_label_errors(
+@dataclass(frozen=True)
+class LabelJudgement:
+    """What was found out about the labels.
+
+    Attributes:
+        findings: likely label errors.
+        accuracy: share of the judged pictures that the classifier, not having seen them, gives their own label: where
+            it is low, many findings are mistakes of the classifier. None where labels were not judged.
+    """
+
+    findings: list[Finding]
+    accuracy: float | None
+
+
+def judge_labels(
     pictures: Sequence[Picture], features: np.ndarray, groups: Sequence[int], seed: int = 42
-) -> Iterator[Finding]:
+) -> LabelJudgement:
     """Confident learning (Northcutt et al. 2021, by cleanlab) on probabilities out of cross-validation.
 
     The classifier is a logistic regression on frozen features. ``groups`` numbers what must not be on both sides of a
@@ -28,21 +43,28 @@ def find_label_errors(
     if few := sorted(set(counts) - set(judged)):
         say(f"Labels are not judged in {', '.join(few)}: fewer than {_LEAST_PICTURES} pictures.")
     if len(judged) < 2:
-        return
+        return LabelJudgement([], None)
     places = [place for place, picture in enumerate(pictures) if picture.class_name in judged]
     labels = np.array([judged.index(pictures[place].class_name) for place in places])
     probabilities = _cross_validate(features[places], labels, np.asarray(groups)[places], seed)
     if probabilities is None:
-        return
+        return LabelJudgement([], None)
     from cleanlab.filter import find_label_issues
 
-    wrong = find_label_issues(labels, probabilities, n_jobs=1)
-    for index in np.flatnonzero(wrong):
-        picture, likely = pictures[places[index]], int(probabilities[index].argmax())
+    wrong = np.flatnonzero(find_label_issues(labels, probabilities, n_jobs=1))
+    findings = list(_describe([pictures[place] for place in places], labels, probabilities, judged, wrong))
+    return LabelJudgement(findings, float((probabilities.argmax(axis=1) == labels).mean()))
+
+
+def _describe(
+    pictures: Sequence[Picture], labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str], wrong: np.ndarray
+) -> Iterator[Finding]:
+    for index in wrong:
+        picture, likely = pictures[index], int(probabilities[index].argmax())
         given = probabilities[index, labels[index]]
-        reason = f"labelled {picture.class_name} ({given:.0%}), looks like {judged[likely]}"
+        reason = f"labelled {picture.class_name} ({given:.0%}), looks like {names[likely]}"
         reason += f" ({probabilities[index, likely]:.0%})"
-        yield Finding(picture.relative, "label_error", float(1 - given), reason, suggested=judged[likely])
+        yield Finding(picture.relative, "label_error", float(1 - given), reason, suggested=names[likely])
 
 
 def _cross_validate(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray | None:

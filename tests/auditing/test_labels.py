@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from src.auditing.features import Neighbourhood, find_outliers, find_scenes
-from src.auditing.labels import find_label_errors
+from src.auditing.labels import LabelJudgement, judge_labels
 from src.datasets.near_copies import NearCopy
 from src.datasets.sources import Picture
 
@@ -29,17 +29,20 @@ def labelled(wrong=()):
 
 def test_flipped_labels_are_found_with_the_class_they_look_like(features):
     wrong = {3, 17, 120, 150, 199, 201, 250, 299}
-    found = list(find_label_errors(labelled(wrong), features, range(300)))
+    judgement = judge_labels(labelled(wrong), features, range(300))
+    found = judgement.findings
+    assert judgement.accuracy > 0.9
     files = {int(finding.file[:3]): finding for finding in found}
     assert len(wrong & set(files)) >= 6 and len(set(files) - wrong) <= 1
     for index in wrong & set(files):
         assert files[index].suggested == NAMES[index // 100] and files[index].score > 0.5
         assert f"labelled {NAMES[(index // 100 + 1) % 3]}" in files[index].reason
-    assert found == list(find_label_errors(labelled(wrong), features, range(300)))
+    assert judgement == judge_labels(labelled(wrong), features, range(300))
 
 
 def test_right_labels_are_left_alone(features):
-    assert list(find_label_errors(labelled(), features, range(300))) == []
+    judgement = judge_labels(labelled(), features, range(300))
+    assert judgement.findings == [] and judgement.accuracy > 0.95
 
 
 def test_copies_do_not_speak_for_each_other(features):
@@ -48,17 +51,17 @@ def test_copies_do_not_speak_for_each_other(features):
     pictures = labelled()
     pictures += [Picture("", f"copy{i}.jpg", "dog", None, "0") for i in range(10)]
     groups = [*range(300), *[0] * 10]
-    together = {finding.file for finding in find_label_errors(pictures, copied, groups)}
-    alone = {finding.file for finding in find_label_errors(pictures, copied, range(310))}
+    together = {finding.file for finding in judge_labels(pictures, copied, groups).findings}
+    alone = {finding.file for finding in judge_labels(pictures, copied, range(310)).findings}
     assert sum(name.startswith("copy") for name in together) > sum(name.startswith("copy") for name in alone)
 
 
 def test_classes_of_few_pictures_are_not_judged(features, capsys):
     pictures = labelled()[:205]
-    assert list(find_label_errors(pictures, features[:205], range(205))) == []
+    assert judge_labels(pictures, features[:205], range(205)).findings == []
     assert "not judged in fox: fewer than 10" in capsys.readouterr().err
-    assert list(find_label_errors(pictures[:100], features[:100], range(100))) == []
-    assert list(find_label_errors(pictures[:200], features[:200], [0] * 100 + [1] * 100)) == []
+    assert judge_labels(pictures[:100], features[:100], range(100)) == LabelJudgement([], None)
+    assert judge_labels(pictures[:200], features[:200], [0] * 100 + [1] * 100) == LabelJudgement([], None)
     assert "only copies of one picture" in capsys.readouterr().err
 
 
