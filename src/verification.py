@@ -28,6 +28,7 @@ _SUFFIXES = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "AVIF": (".avif",),
 }
+_LOST_BYTES = 256  # zeros in a row; disks lose blocks of 512 bytes or more
 # What is found under the names of pictures, by how it begins: (place, bytes, what it is).
 _STRANGERS = (
     (0, b"%PDF", "a PDF document"),
@@ -135,6 +136,8 @@ def _find_jpeg_damage(path: str | os.PathLike) -> str | None:
 
     with open(path, "rb") as stream:
         encoded = stream.read()
+    if _has_lost_block(encoded):
+        return "damaged (a block of zeros amid its data)"
     try:
         four_colours = simplejpeg.decode_jpeg_header(encoded)[2] in ("CMYK", "YCCK")
         simplejpeg.decode_jpeg(encoded, colorspace="CMYK" if four_colours else "GRAY", strict=True)
@@ -143,6 +146,35 @@ def _find_jpeg_damage(path: str | os.PathLike) -> str | None:
         if any(word in str(error) for word in ("Corrupt", "Premature", "marker")):
             return f"damaged ({error})"
     return None
+
+
+def _has_lost_block(encoded: bytes) -> bool:
+    """Whether so many zeros stand amid a JPEG's compressed data as no picture gives: a lost block of the disk, after
+    which the decoder may find its way again and say nothing.
+
+    Bits of 0 alone may stand for a flat picture where they are the code for the end of a block, which is so where that
+    is the first symbol of the Huffman tables of kind AC. In other tables they would be coefficients, 63 in each block.
+    """
+    place, ac_tables = 2, []
+    while place + 4 <= len(encoded) and encoded[place] == 0xFF and encoded[place + 1] != 0xDA:
+        marker, length = encoded[place + 1], int.from_bytes(encoded[place + 2 : place + 4], "big")
+        if marker == 0xC2:  # progressive: its scans have other codes
+            return False
+        if marker == 0xC4:
+            ac_tables += _first_ac_symbols(encoded[place + 4 : place + 2 + length])
+        place += 2 + length
+    coefficients = any(symbol != 0 for symbol in ac_tables)
+    return coefficients and encoded.find(bytes(_LOST_BYTES), place, encoded.rfind(b"\xff\xd9")) >= 0
+
+
+def _first_ac_symbols(tables: bytes) -> list[int]:
+    """Of each AC table in a DHT segment the symbol whose code is of zeros alone (ITU T.81, B.2.4.2)."""
+    symbols, place = [], 0
+    while place + 17 < len(tables):
+        if tables[place] >> 4 == 1:
+            symbols.append(tables[place + 17])
+        place += 17 + sum(tables[place + 1 : place + 17])
+    return symbols
 
 
 def _count_frames(image) -> int:

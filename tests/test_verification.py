@@ -168,6 +168,28 @@ def test_damage_within_a_jpeg_is_found(tmp_path, damage):
     assert "damaged" in find_damage(path, verified)
 
 
+def test_a_lost_block_is_found_where_the_decoder_says_nothing(tmp_path, monkeypatch):
+    import simplejpeg
+
+    path = tmp_path / "x.jpg"
+    data = pillow(photograph(), "JPEG", quality=90)
+    path.write_bytes(data[:9000] + bytes(512) + data[9512:])
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *_, **__: None)
+    assert find_damage(path, Verified(320, 400, "JPEG", 1)) == "damaged (a block of zeros amid its data)"
+    path.write_bytes(data + bytes(5000))  # padding behind the end is no damage
+    assert find_damage(path, Verified(320, 400, "JPEG", 1)) is None
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_flat_jpegs_have_long_runs_of_equal_codes_and_are_sound(tmp_path, mode, optimize):
+    path = tmp_path / "x.jpg"
+    image = np.full((2000, 2000, 3), 255, np.uint8)
+    image[:40, :40] = photograph()[:40, :40]
+    path.write_bytes(pillow(Image.fromarray(image).convert(mode), "JPEG", optimize=optimize))
+    assert find_damage(path, verify_image(path)) is None
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"optimize": True}, {"subsampling": 0}])
 def test_sound_jpegs_of_all_kinds_pass(tmp_path, mode, options):
