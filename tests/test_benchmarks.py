@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from benchmarks import bench_loader
+from benchmarks import bench_audit, bench_loader
 from benchmarks.bench_explainers import compare_maps, explain_by_tutorial, measure_memory, summarise_rates
 from benchmarks.bench_growth import fit_slope, make_pictures, run_measured, summarise
 from benchmarks.bench_phase2 import prepare_phase2
@@ -17,11 +17,14 @@ from benchmarks.bench_start import list_commands
 from benchmarks.bench_two_phase import compare_paired, print_summary, summarise_runs
 from benchmarks.cam_rates import measure_cams, measure_scorecam
 from benchmarks.report import print_json_line, print_medians, run_in_turn
+from src.datasets.sources import Picture
 from src.errors import UserError
 from src.explainers.cam import ClassActivationMap, gradcam_weights
-from src.imaging import read_image
+from src.imaging import read_image, write_image
 from src.inference.engine import create_engine
 from tests.conftest import check_user_error, run_command
+from tests.datasets.pictures import files_below
+from tests.datasets.textures import texture
 from tests.explainers.networks import random_inputs, random_network
 from tests.test_architecture import COMMANDS
 
@@ -207,3 +210,69 @@ def test_a_benchmark_without_its_data_or_reference_says_so(tmp_path, small_data)
     check_user_error(run_command("-m", "benchmarks.bench_explainers", "--data", tmp_path), "picture")
     arguments = ("--data", small_data, "--skip-reference", "--store", tmp_path / "none.json")
     check_user_error(run_command("-m", "benchmarks.bench_two_phase", *arguments), "leave out --skip-reference")
+
+
+# ------------------------------------------------------------------------------------------------ faults of data
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for number in range(40):
+        write_image(tmp_path / "real" / f"{number}.jpg", texture(number, 128))
+    return [
+        Picture(str(tmp_path / "real" / f"{n}.jpg"), f"{n}.jpg", "cat" if n % 2 else "dog", None) for n in range(40)
+    ]
+
+
+def plant_faults(pictures, folder, seed=3):
+    return bench_audit.plant(pictures, folder, np.random.default_rng(seed), flips=0.1, copies=12, broken=2)
+
+
+def test_faults_are_planted_as_they_are_told(pictures, tmp_path):
+    planted = plant_faults(pictures, tmp_path / "a")
+    assert len(planted["flipped"]) == 4 and len(planted["copies"]) == 12 and len(planted["untouched"]) == 24
+    assert (
+        sorted(planted["broken"].values()) == sorted(list(bench_audit.BREAKING) * 2) and len(bench_audit.BREAKING) == 10
+    )
+    assert sorted(planted["kinds"].values()) == sorted(list(bench_audit.ALTERATIONS) * 2)
+    classes = {picture.path: picture.class_name for picture in pictures}
+    for name in [*planted["flipped"], *planted["untouched"], *planted["copies"].values()]:
+        original = str((tmp_path / "a" / name).resolve())
+        assert (name.split("/")[0] != classes[original]) == (name in planted["flipped"])
+    again = plant_faults(pictures, tmp_path / "b")
+    assert again == planted and files_below(tmp_path / "a") == files_below(tmp_path / "b")
+    assert plant_faults(pictures, tmp_path / "c", seed=4) != planted
+
+
+def test_what_is_found_is_judged_by_hand():
+    planted = {
+        "flipped": ["cat/1", "cat/2"], "copies": {"cat/copy": "cat/3", "dog/copy": "dog/4"}, "untouched": ["cat/5", "cat/6"],
+        "kinds": {"cat/copy": "crop", "dog/copy": "mirror"}, "broken": {"cat/b0": "empty", "cat/b1": "zeros"},
+    }  # fmt: skip
+    rows = [
+        ("cat/1", "label_error", ""), ("cat/5", "label_error", ""), ("cat/copy", "near_copy", "cat/3"),
+        ("dog/copy", "near_copy", "dog/9"), ("cat/6", "near_copy", "cat/7"), ("cat/b0", "empty", ""),
+        ("cat/5", "damaged", ""), ("cat/b1", "dark", ""),
+    ]  # fmt: skip
+    result = bench_audit.judge([dict(zip(("file", "kind", "other"), row)) for row in rows], planted)
+    assert result["labels"] == {"recall": 0.5, "precision": 0.5, "planted": 2, "named": 2}
+    assert result["near_duplicates"] == {
+        "recall": 0.5, "false_positive_rate": 0.5, "planted": 2, "by_kind": {"crop": 1.0, "mirror": 0.0},
+    }  # fmt: skip
+    assert result["corrupt"] == {"found": 1, "planted": 2, "false": 1, "missed": {"zeros": 1}}
+
+
+def test_bench_audit_refuses_what_it_cannot_measure(tmp_path, capsys):
+    assert bench_audit.main(["--data", str(tmp_path / "nowhere")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_planted_faults_are_found_in_real_pictures(real_pictures, capsys):
+    """The figures that the audit was made for."""
+    data = str(real_pictures / "kaggle_dogs_vs_cats" / "train")
+    assert bench_audit.main(["--data", data]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["labels"]["recall"] >= 0.9 and result["labels"]["precision"] >= 0.8
+    assert result["near_duplicates"]["recall"] >= 0.95 and result["near_duplicates"]["false_positive_rate"] <= 0.01
+    assert result["corrupt"]["found"] == result["corrupt"]["planted"] == 50 and result["corrupt"]["false"] == 0

@@ -18,10 +18,16 @@ def judge_copies(pictures: Sequence[Picture], copies: Sequence[NearCopy], kind: 
         if goes not in best or copy.similarity > best[goes][0].similarity:
             best[goes] = copy, keep
     for goes, (copy, keep) in sorted(best.items()):
-        what = "mirrored copy" if copy.mirrored else "near-copy" if kind == "near_copy" else "the scene"
-        reason = f"{what} of {pictures[keep].relative}{describe_places(pictures[goes], pictures[keep])}"
+        places = describe_places(pictures[goes], pictures[keep])
+        reason = f"{_describe(copy, kind, pictures[keep].relative)}{places}"
         score = min(1.0, copy.similarity)
         yield Finding(pictures[goes].relative, kind, score, reason, other=pictures[keep].relative)
+
+
+def _describe(copy: NearCopy, kind: str, other: str) -> str:
+    if kind == "same_scene":
+        return f"far more like {other} than like any other"
+    return f"{'mirrored copy' if copy.mirrored else 'near-copy'} of {other}"
 
 
 def judge_identical(pictures: Sequence[Picture]) -> Iterator[Finding]:

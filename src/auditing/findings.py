@@ -13,7 +13,7 @@ KINDS = {
     "damaged": "pictures that are torn or gray from some place on, though readers take them",
     "identical": "files of the same bytes",
     "near_copy": "the same shot, resized, re-encoded, cropped, mirrored, brighter or darker",
-    "same_scene": "the same scene or a strongly altered copy, as a network sees it",
+    "same_scene": "pairs that a network finds far more alike than others: one scene, a strong crop, a turned copy",
     "label_error": "pictures that look like another class",
     "outlier": "pictures that look like no other",
     "uniform": "pictures of hardly any content",

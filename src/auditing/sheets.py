@@ -69,7 +69,14 @@ def _draw_tile(finding: Finding, paths: dict[str, str]) -> np.ndarray | None:
 
 def _wrap(reason: str) -> str:
     """Broken where a caption's line would be too long."""
-    return reason.replace("; ", "\n").replace(", looks like", "\nlooks like").replace(" of ", "\nof ", 1)
+    for seam, broken in (
+        ("; ", "\n"),
+        (", looks", "\nlooks"),
+        ("copy of ", "copy of\n"),
+        (" than like", "\nthan like"),
+    ):
+        reason = reason.replace(seam, broken)
+    return reason
 
 
 def draw_overview(path: Path, inspected: Sequence[Inspected], counts: dict[str, dict[str, int]], title: str) -> None:
