@@ -246,7 +246,8 @@ def test_faults_are_planted_as_they_are_told(pictures, tmp_path):
 
 def test_what_is_found_is_judged_by_hand():
     planted = {
-        "flipped": ["cat/1", "cat/2"], "copies": {"cat/copy": "cat/3", "dog/copy": "dog/4"}, "untouched": ["cat/5", "cat/6"],
+        "flipped": ["cat/1", "cat/2"], "untouched": ["cat/5", "cat/6"],
+        "copies": {"cat/copy": "cat/3", "dog/copy": "dog/4"},
         "kinds": {"cat/copy": "crop", "dog/copy": "mirror"}, "broken": {"cat/b0": "empty", "cat/b1": "zeros"},
     }  # fmt: skip
     rows = [
