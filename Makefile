@@ -23,6 +23,7 @@ demo: $(READY)
 	@for model in baseline transfer; do if [ -f models/$$model/bundle.json ] && ! grep -q '"wheel"' models/$$model/bundle.json; then \
 		echo "error: models/$$model is of your own pictures, and the demo would replace it; move it away first" >&2; exit 2; fi; done
 	$(RUN) split_dataset.py --source shapes --force
+	$(RUN) -m src.audit
 	$(RUN) -m src.data_loader
 	$(RUN) -m src.baseline_cnn --image-size 64 --epochs 8
 	$(RUN) -m src.transfer_model --backbone efficientnet_lite0

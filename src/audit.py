@@ -88,11 +88,15 @@ def _move(data: Path, arguments) -> None:
 def _report(moved, what: str, data: Path, as_json: bool) -> None:
     lines = [f"{moved.pictures} pictures {what}."]
     if moved.undo_list:
-        where = "" if str(data) == "data" else f" --data {data}"
-        lines.append(f"To undo it: python -m src.audit{where} --undo {moved.undo_list}")
+        lines.append(f"To undo it: python -m src.audit{_name_data(data)} --undo {moved.undo_list}")
         lines.append("Models that are trained already have learned from the pictures as they were.")
     for line in lines:
         say(line) if as_json else print(line)
+
+
+def _name_data(data: str | Path) -> str:
+    """The option for a command that is to be typed, where it is needed."""
+    return "" if str(data) == "data" else f" --data {data}"
 
 
 def _to_table(audit) -> str:
@@ -131,8 +135,8 @@ def _to_table(audit) -> str:
             "not seen: the less it knows, the more of what it names are its own mistakes. The clearest come first."
         )
         lines.append(
-            f"Look through {audit.output / 'corrections.csv'}, then: python -m src.audit --apply "
-            f"{audit.output / 'corrections.csv'}"
+            f"Look through {audit.output / 'corrections.csv'}, then: python -m src.audit{_name_data(summary['data'])} "
+            f"--apply {audit.output / 'corrections.csv'}"
         )
     return "\n".join(lines)
 
