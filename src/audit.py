@@ -1,5 +1,6 @@
 """What is wrong with the pictures: ``python -m src.audit`` finds it, and moves pictures only when told to."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -79,7 +80,12 @@ def _move(data: Path, arguments) -> None:
 
     if not data.is_dir():
         raise UserError(f"there is no folder {data}; name it with --data")
-    moved = relabel(data, arguments.apply) if arguments.apply else undo(data, arguments.undo)
+    if arguments.apply:
+        from src.auditing.auditor import list_pictures
+
+        moved = relabel(list_pictures(data), arguments.apply)
+    else:
+        moved = undo(data, arguments.undo)
     if arguments.json:
         print(format_json({"moved": moved.pictures, "undo": str(moved.undo_list) if moved.undo_list else None}))
     _report(moved, "moved back" if arguments.undo else "moved", data, arguments.json)
@@ -88,7 +94,7 @@ def _move(data: Path, arguments) -> None:
 def _report(moved, what: str, data: Path, as_json: bool) -> None:
     lines = [f"{moved.pictures} pictures {what}."]
     if moved.undo_list:
-        lines.append(f"To undo it: python -m src.audit{_name_data(data)} --undo {moved.undo_list}")
+        lines.append(f"To undo it: python -m src.audit{_name_data(data)} --undo {shlex.quote(str(moved.undo_list))}")
         lines.append("Models that are trained already have learned from the pictures as they were.")
     for line in lines:
         say(line) if as_json else print(line)
@@ -96,7 +102,7 @@ def _report(moved, what: str, data: Path, as_json: bool) -> None:
 
 def _name_data(data: str | Path) -> str:
     """The option for a command that is to be typed, where it is needed."""
-    return "" if str(data) == "data" else f" --data {data}"
+    return "" if str(data) == "data" else f" --data {shlex.quote(str(data))}"
 
 
 def _to_table(audit) -> str:

@@ -103,7 +103,9 @@ def _verify_split(recipe: Recipe, data: Path, source: str | None) -> None:
     """Raise ``UserError`` where the pictures that are there were split otherwise, or are others."""
     manifest = load_manifest(data)
     wanted = SplitSettings(**recipe.task.split).recorded()
-    differing = [name for name, value in wanted.items() if manifest.settings.get(name) != value]
+    # what was split before there was this option parted near-copies
+    recorded = {"allow_near_duplicates": True} | manifest.settings
+    differing = [name for name, value in wanted.items() if recorded.get(name) != value]
     if source and not _is_same(manifest.source, source):
         differing.append("source")
     if not source and manifest.source != recipe.task.source:

@@ -12,7 +12,7 @@ from src.auditing.inspection import Inspected, inspect_pictures
 from src.auditing.rules import judge_pictures
 from src.auditing.sheets import draw_overview, draw_sheets
 from src.auditing.statistics import summarize, tell_parts_apart
-from src.datasets.grouping import Groups
+from src.datasets.grouping import group_alike
 from src.datasets.near_copies import NearCopy, find_near_copies
 from src.datasets.sources import Listing, Picture, read_folder
 from src.errors import UserError
@@ -105,12 +105,8 @@ def _look_closely(pictures: Sequence[Picture], copies: Sequence[NearCopy], seed:
 
 def _number_groups(pictures: Sequence[Picture], copies: Sequence[NearCopy]) -> np.ndarray:
     """For each picture the number of its group of identical pictures and near-copies."""
-    groups = Groups(len(pictures))
-    groups.join_equal(picture.digest for picture in pictures)
-    for copy in copies:
-        groups.join(copy.first, copy.second)
     numbers = np.empty(len(pictures), int)
-    for number, members in enumerate(groups.as_lists()):
+    for number, members in enumerate(group_alike(pictures, copies).as_lists()):
         numbers[members] = number
     return numbers
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from src.auditing.findings import Finding
 from src.datasets.sources import Picture
+from src.errors import name_some
 from src.progress import say
 
 _FOLDS = 5
@@ -42,7 +43,7 @@ def judge_labels(
     counts = Counter(picture.class_name for picture in pictures)
     judged = sorted(name for name, count in counts.items() if count >= _LEAST_PICTURES)
     if few := sorted(set(counts) - set(judged)):
-        say(f"Labels are not judged in {', '.join(few)}: fewer than {_LEAST_PICTURES} pictures.")
+        say(f"Labels are not judged in {name_some(few)}: fewer than {_LEAST_PICTURES} pictures.")
     if len(judged) < 2:
         return LabelJudgement([], None)
     places = [place for place, picture in enumerate(pictures) if picture.class_name in judged]
@@ -94,7 +95,10 @@ def _cross_validate(features: np.ndarray, labels: np.ndarray, folds: list, left_
 
     probabilities = np.zeros((len(labels), labels.max() + 1))
     for train, test in folds:
-        train = train[~left_out[train]]
+        kept = train[~left_out[train]]
+        # a class of which nothing would be left is learned as it is
+        lost = np.setdiff1d(labels[train], labels[kept])
+        train = train[~left_out[train] | np.isin(labels[train], lost)]
         classifier = make_pipeline(StandardScaler(), LogisticRegression(C=_REGULARISATION, max_iter=500))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of iterations: what it has come to after 500 serves

@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from src.datasets.grouping import Groups
+from src.datasets.grouping import group_alike
 from src.datasets.near_copies import NearCopy
 from src.datasets.sources import Picture
 from src.errors import UserError
@@ -100,7 +100,7 @@ def _hint(groups: Sequence[Sequence[Picture]]) -> str:
     """What may help where groups are of more than identical pictures."""
     if all(len({picture.digest for picture in group}) == 1 for group in groups):
         return ""
-    return " (pictures that belong together count once: --allow-near-duplicates parts near-copies)"
+    return " (pictures that belong together by --group-by, or as near-copies, count once; see --allow-near-duplicates)"
 
 
 def verify_classes(pictures: Sequence[Picture], parts: Sequence[str], class_names: Sequence[str]) -> None:
@@ -167,11 +167,7 @@ def describe_duplicates(pictures: Sequence[Picture], removed: list[dict]) -> dic
 def describe_near_copies(pictures: Sequence[Picture], copies: Sequence[NearCopy]) -> dict:
     """What ``split.json`` says about near-copies, beside what it says of identical pictures: those too are in a group
     of near-copies that has any others."""
-    groups = Groups(len(pictures))
-    groups.join_equal(picture.digest for picture in pictures)
-    for copy in copies:
-        groups.join(copy.first, copy.second)
-    members = [[pictures[index] for index in group] for group in groups.as_lists()]
+    members = [[pictures[index] for index in group] for group in group_alike(pictures, copies).as_lists()]
     members = [group for group in members if len({picture.digest for picture in group}) > 1]
     return _describe_groups(members) | {"members": [[picture.relative for picture in group] for group in members]}
 

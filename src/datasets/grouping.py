@@ -5,10 +5,10 @@ Pure, but for reading the user's table of groups.
 
 import csv
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
+from src.datasets.disjoint import Groups
 from src.datasets.near_copies import NearCopy
 from src.datasets.sources import Picture
 from src.errors import UserError, describe_os_error
@@ -16,34 +16,13 @@ from src.files import expand_path
 from src.progress import say
 
 
-class Groups:
-    """Pictures joined one by one (disjoint sets); a picture joined to none is a group of its own."""
-
-    def __init__(self, count: int):
-        self._parents = list(range(count))
-
-    def join(self, first: int, second: int) -> None:
-        first, second = self._root(first), self._root(second)
-        self._parents[max(first, second)] = min(first, second)
-
-    def join_equal(self, keys: Iterable) -> None:
-        """Join all that have the same key, None being no key."""
-        first_of = {}
-        for index, key in enumerate(keys):
-            if key is not None:
-                self.join(first_of.setdefault(key, index), index)
-
-    def as_lists(self) -> list[list[int]]:
-        """The groups, in the order of their first members."""
-        groups = defaultdict(list)
-        for index in range(len(self._parents)):
-            groups[self._root(index)].append(index)
-        return list(groups.values())
-
-    def _root(self, index: int) -> int:
-        while (parent := self._parents[index]) != index:
-            self._parents[index] = index = self._parents[parent]
-        return index
+def group_alike(pictures: Sequence[Picture], near_copies: Sequence[NearCopy]) -> Groups:
+    """Identical pictures and near-copies, joined. ``near_copies`` are of places in ``pictures``."""
+    groups = Groups(len(pictures))
+    groups.join_equal(picture.digest for picture in pictures)
+    for copy in near_copies:
+        groups.join(copy.first, copy.second)
+    return groups
 
 
 def assign_groups(
@@ -56,10 +35,7 @@ def assign_groups(
         near_copies: places in ``pictures``.
         keys: for each picture what the user says that it belongs to, or None.
     """
-    groups = Groups(len(pictures))
-    groups.join_equal(picture.digest for picture in pictures)
-    for copy in near_copies:
-        groups.join(copy.first, copy.second)
+    groups = group_alike(pictures, near_copies)
     if keys is not None:
         groups.join_equal(keys)
     for number, members in enumerate(groups.as_lists()):
@@ -100,7 +76,7 @@ def _read_expression(text: str) -> Callable[[str], str | None]:
         match = expression.search(relative)
         if match is None:
             return None
-        return match.group(1) if expression.groups else match.group(0)
+        return (match.group(1) if expression.groups else match.group(0)) or None
 
     return tell
 

@@ -12,6 +12,7 @@ from src.settings import PARTS
 
 FILE_NAME = "split.json"
 FORMAT = 1
+ONE_OF_MANY = "/"  # no name of a class
 MASKS, MARKS = BESIDES = ("masks", "marks")  # folders of what pictures have besides: their objects, planted marks
 
 
@@ -37,7 +38,7 @@ class Manifest:
         parts: the part of every picture that this split or one before it placed here, by :func:`picture_key`, so that a
             later split leaves it there.
         corrections: the class that a picture was moved to by ``src.audit``, by the same key, or "" where it was put
-            into quarantine; a later split does the same again.
+            into quarantine, or ONE_OF_MANY where that left an identical one; a later split does the same again.
     """
 
     source: str

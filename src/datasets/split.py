@@ -15,18 +15,22 @@ from src.datasets.assign import (
 )
 from src.datasets.checking import check_pictures
 from src.datasets.grouping import assign_groups, find_keys
-from src.datasets.manifest import MARKS, MASKS, Manifest, hash_content, picture_key
+from src.datasets.manifest import MARKS, MASKS, ONE_OF_MANY, Manifest, hash_content, picture_key
 from src.datasets.near_copies import find_near_copies
 from src.datasets.placing import build_split
 from src.datasets.sources import Listing, Picture, open_source
 from src.datasets.split_settings import SHAPES, SplitSettings
 from src.datasets.swapping import scratch_folder, swap_split, verify_output
 from src.errors import UserError, name_some
-from src.files import expand_path
+from src.files import expand_path, sha256_file
 from src.progress import say
-from src.settings import PARTS
+from src.settings import PARTS, flag_of
+from src.threads import map_threads
 
 _NAMED_IN_FULL = 3  # how many cases a line on stderr names
+# Settings that ask for other parts than an earlier split's.
+_DRAWN_BY = ("seed", "ratios", "pool", "limit_per_class", "group_by", "allow_near_duplicates")
+_MANY_LEFT_OUT = 0.05  # share of the pictures
 
 
 def split_dataset(settings: SplitSettings) -> Manifest:
@@ -138,14 +142,19 @@ def _verify_readable(class_names: Sequence[str], pictures: Sequence[Picture]) ->
 def _correct(
     pictures: list[Picture], previous: Manifest | None, class_names: Sequence[str]
 ) -> tuple[list[Picture], list[tuple[str, str]]]:
-    """Do again what ``src.audit`` was told to do with the pictures of the earlier split: other classes, quarantine.
+    """Do again what ``src.audit`` was told to do with the pictures of the earlier split: other classes, quarantine; of
+    identical pictures of which some are in quarantine, one stays.
 
     Returns the pictures that stay, and (relative path, reason) of the others.
     """
     corrections = previous.corrections if previous else {}
-    stay, gone, moved = [], [], 0
+    stay, gone, moved, only_one = [], [], 0, set()
     for picture in pictures:
-        class_name = corrections.get(picture_key(picture.digest), picture.class_name)
+        key = picture_key(picture.digest)
+        class_name = corrections.get(key, picture.class_name)
+        if class_name == ONE_OF_MANY:
+            class_name = "" if key in only_one else picture.class_name
+            only_one.add(key)
         if class_name not in class_names:
             gone.append((picture.relative, f"in the class {class_name} now" if class_name else "in quarantine"))
             continue
@@ -174,20 +183,29 @@ def _settle(
 ) -> dict[str, str]:
     """Set ``settled`` of the pictures that an earlier split placed; returns its parts as far as they are kept.
 
-    Another seed, other ratios or ``--pool`` ask for other parts.
+    Other settings of those that decide about parts ask for other parts.
     """
-    if previous is None or not previous.parts:
+    if previous is None:
         return {}
     asked = settings.recorded()
-    if any(previous.settings.get(name) != asked[name] for name in ("seed", "ratios", "pool")):
+    if other := [flag_of(name) for name in _DRAWN_BY if previous.settings.get(name, asked[name]) != asked[name]]:
         say(
-            "Other --seed, --ratios or --pool than the earlier split's: parts are drawn anew, and models trained "
-            "before may know pictures that are now for testing."
+            f"Other {', '.join(other)} than the earlier split's: parts are drawn anew, and models trained before may "
+            "know pictures that are now for testing."
         )
         return {}
+    available = {*given, *(part for part, ratio in zip(PARTS, settings.ratios) if ratio > 0)}
+    if gone := sorted(
+        part for part, counts in previous.counts.items() if any(counts.values()) and part not in available
+    ):
+        raise UserError(
+            f"the earlier split has pictures in {', '.join(gone)}, a part that this one would lack; give it a share by "
+            "--ratios, or split into another --output"
+        )
+    parts = previous.parts or _read_parts(previous, Path(os.path.realpath(expand_path(settings.output))))
     known = 0
     for picture in pictures:
-        part = previous.parts.get(picture_key(picture.digest))
+        part = parts.get(picture_key(picture.digest))
         known += part is not None
         if picture.part in (None, "train"):
             picture.settled = part
@@ -195,7 +213,14 @@ def _settle(
                 picture.part = part
     if known < len(pictures):
         say(f"{known} pictures stay in the parts of the earlier split; {len(pictures) - known} are new.")
-    return previous.parts
+    return parts
+
+
+def _read_parts(previous: Manifest, output: Path) -> dict[str, str]:
+    """The parts of a split that has not written them down, from the files that it placed."""
+    placed = [name for name in previous.files if name.split("/")[0] in PARTS and (output / name).is_file()]
+    digests = map_threads(lambda name: sha256_file(output / name), placed)
+    return {picture_key(digest): name.split("/")[0] for name, digest in zip(placed, digests)}
 
 
 def _assign(
@@ -241,6 +266,8 @@ def _report(manifest: Manifest) -> None:
     _report_conflicts("near-copies", near["conflicts"])
     if removed := [entry["path"] for entry in duplicates["removed"]]:
         say(f"Left out, as their like is in another part: {len(removed)}: {name_some(removed, _NAMED_IN_FULL)}")
+        if len(removed) > _MANY_LEFT_OUT * (len(manifest.files) + len(removed)):
+            say("To keep more of them, have all parts drawn anew: another --seed, or --pool where the source is split.")
     if manifest.ignored:
         say(f"Ignored, no pictures by their names: {manifest.ignored} files")
 

@@ -5,7 +5,9 @@ import os
 
 import pytest
 
-from src.auditing.moving import quarantine, relabel, undo
+from src.auditing import moving
+from src.auditing.auditor import list_pictures
+from src.auditing.moving import quarantine, undo
 from src.datasets.manifest import load_manifest, mask_path, picture_key
 from src.datasets.split import split_dataset
 from src.datasets.split_settings import SplitSettings
@@ -28,6 +30,10 @@ def table(tmp_path, *rows, columns=("file", "class")):
     with open(path, "w", newline="") as stream:
         csv.writer(stream).writerows([columns, *rows])
     return path
+
+
+def relabel(data, corrections):
+    return moving.relabel(list_pictures(data), corrections)
 
 
 def first(data, part, name):
@@ -74,6 +80,7 @@ def test_everything_can_be_undone(data, tmp_path):
     assert (record.files, record.counts, record.content_hash) == (
         manifest.files, manifest.counts, manifest.content_hash,
     )  # fmt: skip
+    assert record.corrections == {}  # so that the source has its say again
     assert undo(data, hidden.undo_list) == undo(data, relabelled.undo_list)  # there is nothing left to undo
     assert undo(data, hidden.undo_list).undo_list is None
     # and an undoing can be undone, too
@@ -227,3 +234,114 @@ def test_links_move_and_what_they_point_to_stays(tmp_path):
     assert relabel(data, table(tmp_path, (wrong, "dog"))).pictures == 1
     target = data / wrong.replace("/cat/", "/dog/")
     assert target.is_symlink() and target.is_file() and files_below(tmp_path / "source") == before
+
+
+# ------------------------------------------------------------------------------ what a review with fresh eyes found
+
+
+def test_pictures_that_no_split_has_placed_are_never_the_next_splits_to_remove(data, tmp_path):
+    settings = SplitSettings(source=str(tmp_path / "source"), output=str(data), force=True)
+    write(data / "train" / "cat" / "mine.png", 777)
+    write(data / "train" / "cat" / "away.png", 778)
+    relabel(data, table(tmp_path, ("train/cat/mine.png", "dog")))
+    undo(data, quarantine(data, ["train/cat/away.png"]).undo_list)
+    record = load_manifest(data)
+    assert record.corrections == {} and len(record.files) == 40
+    split_dataset(settings)
+    assert (data / "train" / "dog" / "mine.png").is_file() and (data / "train" / "cat" / "away.png").is_file()
+
+
+def test_of_identical_pictures_the_kept_one_stays_in_the_next_split(tmp_path):
+    source = class_folders(tmp_path / "source", {"cat": 12, "dog": 12})
+    (source / "cat" / "copy.png").write_bytes((source / "cat" / "cat_003.png").read_bytes())
+    settings = SplitSettings(source=str(source), output=str(tmp_path / "data"), force=True)
+    split_dataset(settings)
+    data = tmp_path / "data"
+    copy = next(path.relative_to(data).as_posix() for path in data.rglob("copy.png"))
+    quarantine(data, [copy])
+    files = split_dataset(settings).files
+    assert any("cat_003" in name for name in files) and not any("copy" in name for name in files)
+    kept = next(name for name in files if "cat_003" in name)
+    quarantine(data, [kept])
+    assert not any("cat_003" in name or "copy" in name for name in split_dataset(settings).files)
+
+
+@pytest.mark.parametrize("names", [("train", "valid", "test"), ("training", "validation", "testing")])
+def test_parts_of_other_names_stay_parts(tmp_path, names):
+    data = tmp_path / "data"
+    for number, part in enumerate(names):
+        class_folders(data / part, {"cat": 4, "dog": 4}, first=100 * number)
+    assert relabel(data, table(tmp_path, (f"{names[1]}/cat/cat_000.png", "dog"))).pictures == 1
+    assert (data / names[1] / "dog" / "cat_000.png").is_file()
+
+
+def test_a_class_called_train_is_a_class(tmp_path):
+    class_folders(tmp_path / "data", {"train": 4, "bus": 4})
+    relabel(tmp_path / "data", table(tmp_path, ("train/train_000.png", "bus")))
+    assert (tmp_path / "data" / "bus" / "train_000.png").is_file()
+
+
+def test_flat_folders_have_no_folders_of_classes(tmp_path):
+    for number in range(4):
+        write(tmp_path / "data" / f"{'cat' if number % 2 else 'dog'}.{number}.png", number)
+    with pytest.raises(UserError, match="lies in no class's folder"):
+        relabel(tmp_path / "data", table(tmp_path, ("cat.1.png", "dog")))
+
+
+def test_masks_of_others_are_not_overwritten(tmp_path):
+    data = tmp_path / "data"
+    split_dataset(SplitSettings(output=str(data), images_per_class=6, picture_size=64))
+    cat, dog = first(data, "train", "star"), first(data, "train", "wheel")
+    same = dog.replace("wheel/", "star/")
+    os.rename(data / cat, data / same)
+    os.rename(data / mask_path("", cat), data / mask_path("", same))
+    os.rename(data / same, (data / same).with_suffix(".jpg"))  # another suffix, the same mask's name
+    before = files_below(data)
+    moved = relabel(data, table(tmp_path, (f"{same[:-4]}.jpg", "wheel")))
+    assert (data / mask_path("", dog)).read_bytes() == before[mask_path("", dog).as_posix()]
+    undo(data, moved.undo_list)
+    after = {name: content for name, content in files_below(data).items() if not name.startswith(".audit/")}
+    assert {n: c for n, c in after.items() if n != "split.json"} == {
+        n: c for n, c in before.items() if n != "split.json"
+    }
+
+
+@pytest.mark.parametrize("linked", ["dog", ".audit"])
+def test_links_lead_no_move_out(tmp_path, linked):
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    class_folders(data, {"cat": 4, "dog": 4})
+    if linked == "dog":
+        os.rename(data / "dog", elsewhere)
+    else:
+        elsewhere.mkdir()
+    os.symlink(elsewhere, data / linked)
+    before = files_below(tmp_path)
+    corrections = table(tmp_path, ("cat/cat_000.png", "dog"))
+    with pytest.raises(UserError, match="does not lie within"):
+        relabel(data, corrections)
+    with pytest.raises(UserError, match="does not lie within"):
+        quarantine(data, ["dog/dog_000.png"] if linked == "dog" else ["cat/cat_000.png"])
+    assert files_below(tmp_path) == before | {"table.csv": corrections.read_bytes()}
+
+
+def test_a_link_that_leads_nowhere_can_be_put_away(tmp_path):
+    class_folders(tmp_path / "source", {"cat": 10, "dog": 10})
+    data = tmp_path / "data"
+    split_dataset(SplitSettings(source=str(tmp_path / "source"), output=str(data), link="symlink"))
+    wrong = first(data, "train", "cat")
+    os.unlink(os.path.realpath(data / wrong))
+    moved = quarantine(data, [wrong])
+    assert moved.pictures == 1 and not os.path.lexists(data / wrong)
+    assert wrong not in load_manifest(data).files
+
+
+def test_a_record_that_cannot_be_saved_puts_all_back(data, monkeypatch):
+    before = files_below(data)
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(moving, "save_manifest", refuse)
+    with pytest.raises(OSError, match="No space"):
+        quarantine(data, [first(data, "train", "cat")])
+    assert files_below(data) == before

@@ -1,7 +1,8 @@
 import pytest
 
 from src.datasets.assign import describe_near_copies
-from src.datasets.grouping import Groups, assign_groups, find_keys
+from src.datasets.disjoint import Groups
+from src.datasets.grouping import assign_groups, find_keys
 from src.datasets.near_copies import NearCopy
 from src.datasets.sources import Picture
 from src.errors import UserError
@@ -37,6 +38,8 @@ def test_a_regular_expression_names_groups(capsys):
     paths = ["cat/p1_a.jpg", "cat/p1_b.jpg", "dog/p2_a.jpg", "dog/x.jpg"]
     assert find_keys("p([0-9]+)_", paths) == ["1", "1", "2", None]
     assert "tells nothing of 1 pictures, as dog/x.jpg" in capsys.readouterr().err
+    assert find_keys(r"(\d*)_", ["a_", "a1_", "b1_"]) == [None, "1", "1"]
+    capsys.readouterr()
     assert find_keys("^[a-z]+", paths) == ["cat", "cat", "dog", "dog"]
     assert capsys.readouterr().err == ""
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from src import neighbours
+from src.datasets.disjoint import Groups
 from src.datasets.near_copies import (
     SIDE,
     THRESHOLD,
@@ -103,6 +104,34 @@ def test_many_copies_of_one_picture_hang_together(shapes):
     for _ in copies:
         reached |= {place for pair in pairs if reached & set(pair) for place in pair}
     assert reached == set(range(len(copies)))
+
+
+@pytest.mark.parametrize("count", [7, 10])
+def test_large_groups_of_copies_are_joined(shapes, count):
+    """Two clusters, each so large that no member's nearest neighbours are of the other."""
+    image = shapes[5]
+    cropped = image[4:-4, 4:-4]
+    clusters = [[reencode(each, 50 + 4 * number) for number in range(count)] for each in (image, cropped)]
+    thumbnails = [make_thumbnail(each) for cluster in clusters for each in cluster]
+    thumbnails += [make_thumbnail(each) for each in shapes[6:]]
+    copies = find_near_copies(thumbnails)
+    groups = Groups(len(thumbnails))
+    for copy in copies:
+        assert copy.first < copy.second
+        groups.join(copy.first, copy.second)
+    assert groups.as_lists()[0] == list(range(2 * count))
+    assert len(groups.as_lists()) == 1 + len(shapes) - 6
+
+
+def test_a_set_that_is_all_alike_has_no_near_copies(capsys):
+    """Handwritten digits: of one kind, and yet each its own."""
+    from sklearn.datasets import load_digits
+
+    digits = [np.repeat((image * 15.9).astype(np.uint8)[..., None], 3, axis=2) for image in load_digits().images[:300]]
+    thumbnails = [make_thumbnail(image) for image in digits]
+    assert len(find_near_copies(thumbnails)) < 3
+    assert "so much alike" in capsys.readouterr().err
+    assert len(find_near_copies_of(thumbnails[:100], thumbnails[100:])) < 3
 
 
 def test_thumbnails_of_files(shapes, tmp_path):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from src.datasets.manifest import load_manifest, picture_key, save_manifest
+from src.datasets.manifest import ONE_OF_MANY, load_manifest, picture_key, save_manifest
 from src.errors import UserError
 from src.files import sha256_file
 from src.imaging import read_image, write_image
@@ -134,9 +134,14 @@ def test_a_copy_of_a_test_picture_comes_to_it(run, pictures):
     assert all(after[name.replace(".png", "_copy.jpg")] == "test" for name in tested)
 
 
-def test_a_picture_between_train_and_test_is_left_out(run, pictures):
+ALONE = {"allow_near_duplicates": False}
+
+
+def test_a_picture_between_train_and_test_is_left_out(run, pictures, tmp_path):
     """Near-copies that were parted once: test keeps its own, and nothing moves."""
-    before = parts_of(run(source=str(pictures), allow_near_duplicates=True))
+    earlier = run(source=str(pictures), allow_near_duplicates=True)
+    before = parts_of(earlier)
+    save_manifest(tmp_path / "data", dataclasses.replace(earlier, settings=earlier.settings | ALONE))
     manifest = run(source=str(pictures), force=True)
     after = parts_of(manifest)
     gone = {entry["path"].split("/")[-1] for entry in manifest.duplicates["removed"]}
@@ -151,7 +156,11 @@ def _without(manifest, gone):
     return dataclasses.replace(manifest, files=[f for f in manifest.files if f.split("/")[-1] not in partners])
 
 
-@pytest.mark.parametrize("change", [{"seed": 43}, {"ratios": (0.5, 0.25, 0.25)}])
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 43}, {"ratios": (0.5, 0.25, 0.25)}, {"limit_per_class": 6}, {"group_by": "_00(.)"},
+     {"allow_near_duplicates": True, "seed": 1}],
+)  # fmt: skip
 def test_another_seed_or_ratios_draw_anew(run, tmp_path, capsys, change):
     before = run()
     after = run(force=True, **change)
@@ -173,6 +182,28 @@ def test_a_split_source_is_carved_alike_again(run, tmp_path):
     assert by_digest == before.parts and len(after.parts) == 56
 
 
+def test_a_part_that_would_be_gone_is_an_error(run, tmp_path):
+    source = tmp_path / "parted"
+    class_folders(source / "train", {"cat": 20, "dog": 20})
+    class_folders(source / "test", {"cat": 4, "dog": 4}, first=500)
+    run(source=str(source), ratios=(0.9, 0.1, 0))
+    pooled = tmp_path / "pooled"
+    shutil.copytree(source / "train", pooled)
+    shutil.copytree(source / "test", pooled, dirs_exist_ok=True)
+    with pytest.raises(UserError, match="has pictures in test, a part that this one would lack"):
+        run(source=str(pooled), ratios=(0.9, 0.1, 0), force=True)
+
+
+def test_of_identical_pictures_in_quarantine_one_stays(run, source, tmp_path):
+    copy = source / "cat" / "cat_copy.png"
+    shutil.copy(source / "cat" / "cat_003.png", copy)
+    manifest = run()
+    corrections = {picture_key(sha256_file(copy)): ONE_OF_MANY}
+    save_manifest(tmp_path / "data", dataclasses.replace(manifest, corrections=corrections))
+    again = run(force=True)
+    assert [name for name in again.files if "cat_003" in name] and not [n for n in again.files if "copy" in n]
+
+
 def test_what_the_audit_was_told_holds_for_the_next_split(run, source, tmp_path, capsys):
     manifest = run()
     data = tmp_path / "data"
@@ -187,15 +218,21 @@ def test_what_the_audit_was_told_holds_for_the_next_split(run, source, tmp_path,
     assert "1 pictures in another class, 1 left out" in capsys.readouterr().err
 
 
-def test_manifests_of_before_hold_no_parts(run, tmp_path):
-    run()
+def test_manifests_of_before_hold_no_parts(run, source, tmp_path):
+    """What they placed lies there to be looked at."""
+    before = parts_of(run())
     path = tmp_path / "data" / "split.json"
     values = json.loads(path.read_text())
     for name in ("parts", "corrections", "near_copies", "grouped"):
         del values[name]
+    for name in ("group_by", "allow_near_duplicates"):
+        del values["settings"][name]
     path.write_text(json.dumps(values))
     assert load_manifest(tmp_path / "data").parts == {}
-    run(force=True)
+    for number in range(12):
+        write(source / "cat" / f"new_{number}.png", 7000 + number)
+    after = parts_of(run(force=True))
+    assert {name: after[name] for name in before} == before and len(after) == len(before) + 12
     values["parts"] = {"0123": "nowhere"}
     path.write_text(json.dumps(values))
     with pytest.raises(UserError, match="malformed"):
