@@ -138,7 +138,8 @@ def _to_table(audit) -> str:
     if "label_error" in summary["findings"]:
         lines.append(
             f"Labels were judged by a classifier that is right in {summary['label_accuracy']:.1%} of pictures it has "
-            "not seen: the less it knows, the more of what it names are its own mistakes. The clearest come first."
+            "not seen: the less it knows, the more of what it names are its own mistakes, far below 95% nearly all. "
+            "The clearest come first."
         )
         lines.append(
             f"Look through {audit.output / 'corrections.csv'}, then: python -m src.audit{_name_data(summary['data'])} "

@@ -209,13 +209,14 @@ def load_bundle(
 
 
 def load_pictures(bundle: Bundle) -> PictureRecord | None:
-    """The record of what a bundle was trained on; None for models that have none, as those of others. Raises
-    ``UserError`` where it is damaged."""
+    """The record of what a bundle was trained on; None for models that have none, as those of others, or where it was
+    taken out. Raises ``UserError`` where it is damaged."""
     folder = bundle.folder
-    if folder is None or PICTURES_FILE not in bundle.info.get("sha256", {}):
+    known = folder is not None and PICTURES_FILE in bundle.info.get("sha256", {})
+    if not known or not (folder / PICTURES_FILE).is_file():
         return None
     if not is_as_saved(folder, PICTURES_FILE, bundle.info):
-        raise UserError(f"{folder / PICTURES_FILE} is missing or changed since it was saved; train the model anew")
+        raise UserError(f"{folder / PICTURES_FILE} is cut off or changed since it was saved; remove it, or train anew")
     return load_record(folder / PICTURES_FILE)
 
 

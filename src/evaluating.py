@@ -88,8 +88,9 @@ class KnownPictures:
 
 
 def _join_seen(found: list[Seen | None]) -> Seen | None:
-    """What any of several models has learned from; None where that is not known of each."""
-    if any(each is None for each in found):
+    """What any of several models has learned from, as far as they have records; None where none has."""
+    found = [each for each in found if each is not None]
+    if not found:
         return None
     identical = {place for each in found for place in each.identical}
     copies = {place for each in found for place in each.near_copies} - identical

@@ -119,8 +119,7 @@ def train_transfer(
     from src.training.checkpoint import Checkpoint, identify
     from src.training.precision import resolve_precision
 
-    start = time.perf_counter()
-    log = TensorBoardLog(tensorboard)
+    start, log = time.perf_counter(), TensorBoardLog(tensorboard)
     backbone, model, base, origin, first_trainable = _build(settings, len(class_names))
     train, val = _load_pictures(settings, training, augmentation, model.input_shape[1:3], backbone.interpolation)
     chosen = asdict(settings) | asdict(schedule) | asdict(training) | asdict(augmentation)

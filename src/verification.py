@@ -4,6 +4,7 @@ Used where pictures enter, in splitting and in the audit; training decodes once,
 """
 
 import os
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,11 @@ _SUFFIXES = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "AVIF": (".avif",),
 }
+IRREGULAR = "irregular"  # how a reason begins that is mostly none to leave the picture out
 _LOST_BYTES = 256  # zeros in a row; disks lose blocks of 512 bytes or more
+# Within a scan FF stands before 00 (a byte of data) and D0 to D7 (restarts); before anything else it is a marker. What
+# comes after the first end is other pictures, films, padding.
+_MARKERS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 # What is found under the names of pictures, by how it begins: (place, bytes, what it is).
 _STRANGERS = (
     (0, b"%PDF", "a PDF document"),
@@ -105,7 +110,8 @@ def verify_image(path: str | os.PathLike) -> Verified:
 
 def find_damage(path: str | os.PathLike, verified: Verified) -> str | None:
     """What is wrong in a file that decodes all the same, to a picture that is gray or torn from some place on; None
-    where nothing is found.
+    where nothing is found. Where a JPEG has more data than its pixels take, which is mostly harmless and at times all
+    that tells of damage, the reason begins with IRREGULAR.
 
     Of a JPEG the decoder itself (libjpeg-turbo, by simplejpeg) says so, in warnings that other readers pass over; of a
     PNG the checksums of its chunks do. Other formats have nothing to tell it by.
@@ -142,6 +148,8 @@ def _find_jpeg_damage(path: str | os.PathLike) -> str | None:
         four_colours = simplejpeg.decode_jpeg_header(encoded)[2] in ("CMYK", "YCCK")
         simplejpeg.decode_jpeg(encoded, colorspace="CMYK" if four_colours else "GRAY", strict=True)
     except ValueError as error:
+        if "extraneous" in str(error):
+            return f"{IRREGULAR} ({error})"
         # what it merely does not support (12 bits, lossless) is no damage
         if any(word in str(error) for word in ("Corrupt", "Premature", "marker")):
             return f"damaged ({error})"
@@ -164,7 +172,8 @@ def _has_lost_block(encoded: bytes) -> bool:
             ac_tables += _first_ac_symbols(encoded[place + 4 : place + 2 + length])
         place += 2 + length
     coefficients = any(symbol != 0 for symbol in ac_tables)
-    return coefficients and encoded.find(bytes(_LOST_BYTES), place, encoded.rfind(b"\xff\xd9")) >= 0
+    end = next((found.start() for found in _MARKERS.finditer(encoded, place + 2) if found[0] == b"\xff\xd9"), -1)
+    return coefficients and encoded.find(bytes(_LOST_BYTES), place, end) >= 0
 
 
 def _first_ac_symbols(tables: bytes) -> list[int]:

@@ -11,6 +11,7 @@ KINDS = {
     "empty": "files of no bytes",
     "unreadable": "files that are no picture, or are cut off",
     "damaged": "pictures that are torn or gray from some place on, though readers take them",
+    "irregular": "JPEGs with more data than their pixels take: mostly harmless, at times torn",
     "identical": "files of the same bytes",
     "near_copy": "the same shot, resized, re-encoded, cropped, mirrored, brighter or darker",
     "same_scene": "pairs that a network finds far more alike than others: one scene, a strong crop, a turned copy",

@@ -14,7 +14,7 @@ from src.files import sha256_file
 from src.imaging import ImageError, read_image
 from src.progress import track
 from src.threads import map_threads
-from src.verification import Verified, find_damage, verify_image
+from src.verification import IRREGULAR, Verified, find_damage, verify_image
 
 LOOK_SIDE = 256  # of the longer side at which pictures are judged: about what networks see
 _LEAST_SIDE_FOR_BLUR = 64  # the measure compares with a blur of 11 pixels
@@ -50,12 +50,14 @@ class Inspected:
         flaw: (kind, reason) of a file that cannot be used: "empty", "unreadable", "damaged".
         verified: None where it cannot be decoded.
         look: None where there is a flaw.
+        irregular: what is odd about a file that can be used.
     """
 
     picture: Picture
     flaw: tuple[str, str] | None
     verified: Verified | None
     look: Look | None
+    irregular: str | None = None
 
 
 def inspect_pictures(pictures: Sequence[Picture]) -> list[Inspected]:
@@ -67,14 +69,15 @@ def _inspect(picture: Picture) -> Inspected:
     try:
         picture.digest = sha256_file(picture.path)
         verified = verify_image(picture.path)
-        if damage := find_damage(picture.path, verified):
+        damage = find_damage(picture.path, verified)
+        if damage and not damage.startswith(IRREGULAR):
             return Inspected(picture, ("damaged", damage), verified, None)
         image = read_image(picture.path, needed=(LOOK_SIDE, LOOK_SIDE))
     except (ImageError, OSError) as error:
         reason = error.reason if isinstance(error, ImageError) else explain_os_error(error)
         return Inspected(picture, ("empty" if "is empty" in reason else "unreadable", reason), None, None)
     picture.thumbnail = make_thumbnail(image)
-    return Inspected(picture, None, verified, measure_look(image))
+    return Inspected(picture, None, verified, measure_look(image), damage)
 
 
 def measure_look(image: np.ndarray) -> Look:

@@ -25,6 +25,8 @@ def judge_pictures(inspected: Sequence[Inspected]) -> Iterator[Finding]:
         if each.flaw:
             kind, reason = each.flaw
             yield Finding(each.picture.relative, kind, 1.0, reason)
+        if each.irregular:
+            yield Finding(each.picture.relative, "irregular", 0.5, each.irregular)
         if each.verified:
             yield from _judge_file(each)
             yield from _judge_size(each, *medians)

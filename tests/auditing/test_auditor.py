@@ -171,6 +171,7 @@ def test_with_features(data, tmp_path, capsys):
     code, out, err = run(data, tmp_path / "audit", capsys)
     assert code == 0, err
     named = [row for row in rows(tmp_path / "audit") if row["kind"] == "label_error"]
+    assert any("moved" in row["file"] for row in named)
     assert all(row["suggested"] in ("star", "wheel") and row["suggested"] not in row["file"] for row in named)
     with open(tmp_path / "audit" / "corrections.csv", newline="") as stream:
         assert [row["file"] for row in csv.DictReader(stream)] == [row["file"] for row in named]

@@ -99,6 +99,7 @@ def test_files_are_read_and_broken_ones_told_apart(tmp_path):
         "text.jpg": b"some text",
         "cut.jpg": jpeg[: len(jpeg) // 2],
         "torn.jpg": jpeg[: len(jpeg) // 2] + b"\xff\xd9",
+        "more.jpg": jpeg[:-2] + bytes(60) + jpeg[-2:],
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
@@ -107,7 +108,7 @@ def test_files_are_read_and_broken_ones_told_apart(tmp_path):
     flaws = {each.picture.relative: each.flaw and each.flaw[0] for each in found}
     assert flaws == {
         "cat/sound.png": None, "cat/empty.jpg": "empty", "cat/text.jpg": "unreadable", "cat/cut.jpg": "unreadable",
-        "cat/torn.jpg": "damaged", "cat/missing.png": "unreadable",
+        "cat/torn.jpg": "damaged", "cat/more.jpg": None, "cat/missing.png": "unreadable",
     }  # fmt: skip
     assert found[0].picture.thumbnail.shape == (32, 32) and found[0].look and found[4].look is None
-    assert {kind for kind, _ in kinds(*found)} == {"empty", "unreadable", "damaged"}
+    assert {kind for kind, _ in kinds(*found)} == {"empty", "unreadable", "damaged", "irregular"}
