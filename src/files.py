@@ -79,14 +79,15 @@ def write_json(path: str | os.PathLike, value) -> None:
 
 def format_json(value) -> str:
     """``value`` as one line of JSON for stdout. JSON knows no NaN: what is not a finite number becomes null."""
-    return json.dumps(_finite(value), allow_nan=False)
+    return json.dumps(finite(value), allow_nan=False)
 
 
-def _finite(value):
+def finite(value):
+    """``value`` for JSON, which knows no NaN: numbers that are not finite become None."""
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -16,7 +16,7 @@ from src.datasets.grouping import group_alike
 from src.datasets.near_copies import NearCopy, find_near_copies
 from src.datasets.sources import Listing, Picture, read_folder
 from src.errors import UserError
-from src.files import write_json
+from src.files import finite, write_json
 from src.progress import say
 from src.settings import quiet_tensorflow
 
@@ -129,18 +129,9 @@ def _write(
     output.mkdir(parents=True, exist_ok=True)
     write_findings(output / "findings.csv", findings)
     write_corrections(output / "corrections.csv", findings)
-    write_json(output / "audit.json", _without_nan(summary))
+    write_json(output / "audit.json", finite(summary))
     paths = {each.picture.relative: each.picture.path for each in inspected}
     paths |= {path: str(listing.root / path) for path, _ in listing.set_aside}
     title = f"{summary['data']}: {summary['pictures']} pictures, {len(findings)} findings"
     draw_overview(output / "overview.png", inspected, summary["counts"], title)
     return draw_sheets(output, findings, paths)
-
-
-def _without_nan(value):
-    """JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
