@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from src.auditing.features import Neighbourhood, find_outliers, find_scenes
-from src.auditing.labels import LabelJudgement, judge_labels
+from src.auditing.labels import LabelJudgement, _cross_validate, judge_labels
 from src.datasets.near_copies import NearCopy
 from src.datasets.sources import Picture
 
@@ -54,6 +54,16 @@ def test_copies_do_not_speak_for_each_other(features):
     together = {finding.file for finding in judge_labels(pictures, copied, groups).findings}
     alone = {finding.file for finding in judge_labels(pictures, copied, range(310)).findings}
     assert sum(name.startswith("copy") for name in together) > sum(name.startswith("copy") for name in alone)
+
+
+def test_a_class_that_was_left_out_whole_is_learned_all_the_same(features):
+    labels = np.repeat([0, 1], 100)
+    folds = [(np.arange(0, 200, 2), np.arange(1, 200, 2)), (np.arange(1, 200, 2), np.arange(0, 200, 2))]
+    plain = _cross_validate(features[:200], labels, folds, np.zeros(200, bool))
+    np.testing.assert_array_equal(_cross_validate(features[:200], labels, folds, labels == 1), plain)
+    np.testing.assert_allclose(plain.sum(axis=1), 1)
+    fewer = _cross_validate(features[:200], labels, folds, np.arange(200) < 30)
+    assert not np.array_equal(fewer, plain)
 
 
 def test_classes_of_few_pictures_are_not_judged(features, capsys):
