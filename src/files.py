@@ -112,8 +112,30 @@ def write_csv(path: str | os.PathLike, header: list[str], rows: Iterable[Iterabl
         writer.writerows([_harmless(cell) for cell in row] for row in rows)
 
 
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what begins so a spreadsheet would run
+
+
 def _harmless(cell):
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULAS else cell
+
+
+def read_table(path: str | os.PathLike, columns: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """These columns of a CSV file with a header, row by row, "" where a row has nothing; cells as they were before
+    :func:`write_csv` made them harmless. Raises ``UserError`` where there is no such file or table."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
+            reader = csv.DictReader(stream)
+            if not set(columns) <= set(reader.fieldnames or ()):
+                raise UserError(f"{path} needs a first line with the columns {' and '.join(columns)}")
+            return [tuple(_plain(row[column] or "") for column in columns) for row in reader]
+    except OSError as error:
+        raise UserError(describe_os_error(error)) from error
+    except csv.Error as error:
+        raise UserError(f"{path} is no table of comma-separated values ({error})") from error
+
+
+def _plain(cell: str) -> str:
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in _FORMULAS else cell
 
 
 def sha256_file(path: str | os.PathLike) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.auditing.findings import Finding
+from src.auditing.probe import create_probe
 from src.datasets.sources import Picture
 from src.errors import name_some
 from src.progress import say
 
 _FOLDS = 5
-_REGULARISATION = 0.001  # inverse strength; features are standardised
 _SURE = 0.8  # probability of another class
 _LEAST_PICTURES = 10  # of a class: with fewer its probabilities mean little
 
@@ -89,17 +89,13 @@ def _find_twice(features: np.ndarray, labels: np.ndarray, folds: list) -> tuple[
 
 def _cross_validate(features: np.ndarray, labels: np.ndarray, folds: list, left_out: np.ndarray) -> np.ndarray:
     """Probabilities float (N, C) of each picture by a classifier that has not seen it, nor those that are left out."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     probabilities = np.zeros((len(labels), labels.max() + 1))
     for train, test in folds:
         kept = train[~left_out[train]]
         # a class of which nothing would be left is learned as it is
         lost = np.setdiff1d(labels[train], labels[kept])
         train = train[~left_out[train] | np.isin(labels[train], lost)]
-        classifier = make_pipeline(StandardScaler(), LogisticRegression(C=_REGULARISATION, max_iter=500))
+        classifier = create_probe()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of iterations: what it has come to after 500 serves
             classifier.fit(features[train], labels[train])

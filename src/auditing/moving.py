@@ -4,7 +4,6 @@ Everything that moves is written down first, as rows (from, to) of a list in ``<
 The split's record (``split.json``) follows, so that ``split_dataset.py`` does the same with these pictures again.
 """
 
-import csv
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,14 +23,13 @@ from src.datasets.manifest import (
 )
 from src.datasets.sources import Listing
 from src.datasets.swapping import scratch_folder, uninterrupted
-from src.errors import UserError, describe_os_error, name_some
-from src.files import sha256_file, write_csv
+from src.errors import UserError, name_some
+from src.files import read_table, sha256_file, write_csv
 from src.progress import track
 from src.threads import map_threads
 
 KEPT_IN = ".audit"  # hidden, so that nothing takes it for a class
 _QUARANTINE = f"{KEPT_IN}/quarantine"
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -190,10 +188,11 @@ def _follow(root: Path, manifest: Manifest, moves: Sequence[Move], undoing: bool
             if digest:
                 moved[move.target] = digest
         if _is_placed(move) and key:
-            moved_to = "" if move.target.startswith(f"{KEPT_IN}/") else PurePosixPath(move.target).parts[1]
-            corrections[key] = moved_to
             if undoing:
-                del corrections[key]
+                corrections.pop(key, None)
+            else:
+                hidden = move.target.startswith(f"{KEPT_IN}/")
+                corrections[key] = "" if hidden else PurePosixPath(move.target).parts[1]
     digests |= moved
     left = {picture_key(digest) for name, digest in digests.items() if PurePosixPath(name).parts[0] not in BESIDES}
     corrections = {key: ONE_OF_MANY if not value and key in left else value for key, value in corrections.items()}
@@ -236,25 +235,12 @@ def _next_list(root: Path) -> Path:
     return path
 
 
-def _read_rows(path: str | os.PathLike, columns: tuple[str, str]) -> list[tuple[str, str]]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
-            reader = csv.DictReader(stream)
-            if not set(columns) <= set(reader.fieldnames or ()):
-                raise UserError(f"{path} needs a first line with the columns {' and '.join(columns)}")
-            rows = [tuple(_plain(row[column] or "") for column in columns) for row in reader]
-    except OSError as error:
-        raise UserError(describe_os_error(error)) from error
-    except csv.Error as error:
-        raise UserError(f"{path} is no table of comma-separated values ({error})") from error
+def _read_rows(path: str | os.PathLike, columns: tuple[str, str]) -> list[tuple[str, ...]]:
+    """The rows of a table, each of them filled in."""
+    rows = read_table(path, columns)
     if any(not all(row) for row in rows):
         raise UserError(f"{path} has a row without {' or without '.join(columns)}; fill it in, or remove it")
     return rows
-
-
-def _plain(cell: str) -> str:
-    """A cell as it was before ``write_csv`` made it harmless for spreadsheets."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in _FORMULAS else cell
 
 
 def _check_within(root: Path, name: str, told_by: str | os.PathLike) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from src.auditing.inspection import Inspected
+from src.auditing.probe import create_probe
 from src.settings import PARTS
 
 _ALPHA = 0.01  # of all tests of drift together (Holm)
@@ -104,13 +105,10 @@ def tell_parts_apart(features: np.ndarray, parts: Sequence[str | None], seed: in
     positive, negative = int(is_train.sum()), int((~is_train).sum())
     if min(positive, negative) < 5 * _LEAST_PICTURES:
         return None
-    from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.001, max_iter=500, class_weight="balanced"))
+    classifier = create_probe(class_weight="balanced")
     split = StratifiedKFold(5, shuffle=True, random_state=seed)
     scores = cross_val_predict(classifier, features, is_train, cv=split, method="decision_function")
     area = float(roc_auc_score(is_train, scores))

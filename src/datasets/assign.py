@@ -172,7 +172,7 @@ def describe_near_copies(pictures: Sequence[Picture], copies: Sequence[NearCopy]
     return _describe_groups(members) | {"members": [[picture.relative for picture in group] for group in members]}
 
 
-def describe_groups(keys: Sequence[str | None]) -> dict:
+def describe_keys(keys: Sequence[str | None]) -> dict:
     """What ``split.json`` says about ``--group-by``: groups of more than one picture, and pictures in them."""
     sizes = [size for size in Counter(key for key in keys if key is not None).values() if size > 1]
     return {"groups": len(sizes), "pictures": sum(sizes)}

@@ -3,7 +3,6 @@
 Pure, but for reading the user's table of groups.
 """
 
-import csv
 import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
@@ -11,8 +10,8 @@ from pathlib import PurePosixPath
 from src.datasets.disjoint import Groups
 from src.datasets.near_copies import NearCopy
 from src.datasets.sources import Picture
-from src.errors import UserError, describe_os_error
-from src.files import expand_path
+from src.errors import UserError
+from src.files import expand_path, read_table
 from src.progress import say
 
 
@@ -83,15 +82,9 @@ def _read_expression(text: str) -> Callable[[str], str | None]:
 
 def _read_table(name: str) -> Callable[[str], str | None]:
     try:
-        with open(expand_path(name), newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
-            reader = csv.DictReader(stream)
-            if not {"file", "group"} <= set(reader.fieldnames or ()):
-                raise UserError(f"--group-by {name} needs a first line with the columns file and group")
-            rows = [(row["file"], row["group"]) for row in reader]
-    except OSError as error:
-        raise UserError(f"--group-by: {describe_os_error(error)}") from error
-    except csv.Error as error:
-        raise UserError(f"--group-by {name} is no table of comma-separated values ({error})") from error
+        rows = read_table(expand_path(name), ("file", "group"))
+    except UserError as error:
+        raise UserError(f"--group-by: {error}") from error
     table: dict[str, str] = {}
     for file, group in rows:
         if not file or not group:

@@ -15,7 +15,7 @@ Figures of other ways, perceptual hashes among them, stand in docs/data.md.
 
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -92,8 +92,10 @@ def find_near_copies(thumbnails: Sequence[np.ndarray], what: str = "Looking for 
     places = np.array(list(first_of.values()), int)
     different = thumbnails[places]
     pairs = {(min(a, b), max(a, b), mirrored) for a, b, mirrored in _candidates(different, different) if a != b}
-    copies = _verify_pairs(different, different, sorted(pairs), what)
-    copies += _join_large_groups(different, copies)
+    likely = _verify_pairs(different, different, sorted(pairs), what)
+    threshold = _choose_threshold(likely, pairs)
+    copies = [copy for copy in likely if copy.similarity >= threshold]
+    copies += _join_large_groups(different, copies, threshold)
     copies = [replace(copy, first=int(places[copy.first]), second=int(places[copy.second])) for copy in copies]
     return sorted(equal + copies, key=lambda copy: (copy.first, copy.second))
 
@@ -104,7 +106,10 @@ def find_near_copies_of(
     """For pictures of one list those of another that they are near-copies of: ``first`` is a place in ``thumbnails``,
     ``second`` one in ``of``."""
     thumbnails, of = _stack(thumbnails), _stack(of)
-    return _verify_pairs(thumbnails, of, sorted(set(_candidates(thumbnails, of))), what)
+    pairs = sorted(set(_candidates(thumbnails, of)))
+    likely = _verify_pairs(thumbnails, of, pairs, what)
+    threshold = _choose_threshold(likely, pairs)
+    return [copy for copy in likely if copy.similarity >= threshold]
 
 
 def compare_thumbnails(first: np.ndarray, second: np.ndarray) -> float:
@@ -112,7 +117,16 @@ def compare_thumbnails(first: np.ndarray, second: np.ndarray) -> float:
     return float(_compare_pairs(first[None], second[None])[0])
 
 
-def _join_large_groups(thumbnails: np.ndarray, copies: Sequence[NearCopy]) -> list[NearCopy]:
+def _choose_threshold(likely: Sequence[NearCopy], pairs: Collection[tuple[int, int, bool]]) -> float:
+    """What counts as a near-copy among pictures of this kind: of the pairs looked at, and those that are likely."""
+    doubtful = sum(copy.similarity < THRESHOLD for copy in likely)
+    if doubtful <= max(_FEW_DOUBTFUL, _MOST_DOUBTFUL * len({first for first, _, _ in pairs})):
+        return THRESHOLD
+    say("These pictures are so much alike that near-copies cannot be told: only what is all but equal counts.")
+    return _ALIKE_THRESHOLD
+
+
+def _join_large_groups(thumbnails: np.ndarray, copies: Sequence[NearCopy], threshold: float) -> list[NearCopy]:
     """Further pairs, between groups so large that all the neighbours of a member may be of its own group: some members
     of each are compared once more, with one of every other group and with all that are alone."""
     found: list[NearCopy] = []
@@ -130,7 +144,8 @@ def _join_large_groups(thumbnails: np.ndarray, copies: Sequence[NearCopy]) -> li
             for a, b, mirrored in _candidates(thumbnails[asked], thumbnails[heads])
             if head_of[int(asked[a])] != int(heads[b])
         }
-        joined = _verify_pairs(thumbnails, thumbnails, sorted(pairs), "Joining copies")
+        likely = _verify_pairs(thumbnails, thumbnails, sorted(pairs), "Joining copies")
+        joined = [copy for copy in likely if copy.similarity >= threshold]
         if not joined:
             return found
         for copy in joined:
@@ -174,6 +189,7 @@ def _vectors(thumbnails: np.ndarray) -> np.ndarray:
 def _verify_pairs(
     thumbnails: np.ndarray, of: np.ndarray, pairs: Sequence[tuple[int, int, bool]], what: str
 ) -> list[NearCopy]:
+    """The pairs whose similarity is worth a thought, by their places."""
     chunks = [pairs[start : start + _PAIRS_AT_ONCE] for start in range(0, len(pairs), _PAIRS_AT_ONCE)]
 
     def verify(chunk: Sequence[tuple[int, int, bool]]) -> np.ndarray:
@@ -190,12 +206,7 @@ def _verify_pairs(
                 known = best.get((first, second))  # a symmetric picture is a copy both ways
                 if similarity >= _WORTH_ALIGNING and (known is None or similarity > known.similarity):
                     best[first, second] = NearCopy(first, second, similarity, mirrored)
-    doubtful = sum(copy.similarity < THRESHOLD for copy in best.values())
-    threshold = THRESHOLD
-    if doubtful > max(_FEW_DOUBTFUL, _MOST_DOUBTFUL * len({first for first, _, _ in pairs})):
-        threshold = _ALIKE_THRESHOLD
-        say("These pictures are so much alike that near-copies cannot be told: only what is all but equal counts.")
-    return [best[key] for key in sorted(best) if best[key].similarity >= threshold]
+    return [best[key] for key in sorted(best)]
 
 
 def _compare_pairs(firsts: np.ndarray, seconds: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from src.datasets.assign import (
     assign_parts,
     count_pictures,
     describe_duplicates,
-    describe_groups,
+    describe_keys,
     describe_near_copies,
     drop_leaks,
     verify_classes,
@@ -174,7 +174,7 @@ def _group(pictures: Sequence[Picture], settings: SplitSettings) -> dict:
         assign_groups(pictures, copies, keys)
     return {
         "near_copies": describe_near_copies(pictures, copies),
-        "grouped": describe_groups(keys) if keys else {},
+        "grouped": describe_keys(keys) if keys else {},
     }
 
 
