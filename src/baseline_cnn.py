@@ -14,6 +14,7 @@ from src.settings import (
     add_options,
     add_rate_finding,
     auto_or_count,
+    command_line,
     create_parser,
     height_and_width,
     option,
@@ -159,6 +160,7 @@ def train_baseline(
         interpolation="bilinear",
         target_layer=SCRATCH_NETWORKS[settings.network].target_layer,
         info={
+            "command": command_line("src.baseline_cnn", (settings, training, augmentation)),
             "network": settings.network,
             "backbone": None,
             "weights": {"origin": "none", "sha256": None},

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.datasets.manifest import load_manifest
+from src.datasets.manifest import read_fingerprint
 from src.errors import ModelError, UserError
 from src.evaluation.calibration import apply_temperature, average_logits
 from src.files import read_json, sha256_file
@@ -46,6 +46,11 @@ class Classifier:
     preprocessing: str = "none"
     temperature: float = 1.0
     info: dict = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of the network's file, by which results are known to be this model's; None for a plain file."""
+        return self.info["sha256"][MODEL_FILE] if self.info else None
 
     def preprocess(self, images: np.ndarray) -> np.ndarray:
         """RGB 0..255 (..., H, W, 3) to float32 inputs of the model."""
@@ -94,9 +99,7 @@ class Classifier:
 
 def data_facts(data_dir: str | Path, counts: dict[str, dict[str, int]]) -> dict:
     """What a bundle remembers of its data: the counts, and the split's content hash where there is a manifest."""
-    manifest = Path(data_dir) / "split.json"
-    fingerprint = load_manifest(data_dir).content_hash if manifest.is_file() else None
-    return {"fingerprint": fingerprint, "counts": counts}
+    return {"fingerprint": read_fingerprint(data_dir), "counts": counts}
 
 
 def find_bundle(name: str | Path, models_dir: str | Path) -> Path | None:

@@ -6,10 +6,11 @@ is no figure to close, no window system to ask, and nothing of the caller's own 
 
 import contextlib
 import functools
+import io
 import math
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import cv2
 import matplotlib
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -247,13 +249,30 @@ def _draw_bar(figure: Figure, area: tuple, bar: ColorBar, orientation: str) -> N
 @contextlib.contextmanager
 def open_figure(path: str | Path, width: float, height: float, layout: str | None = "constrained") -> Iterator[Figure]:
     """A figure of ``width`` x ``height`` pixels, saved to ``path`` when the block ends without an error."""
-    style = {"font.family": _fonts(), "text.parse_math": False, "axes.titlesize": 11, "axes.labelsize": 10}
-    with matplotlib.rc_context(style):  # a class called "$5 or $6" is no formula
+    with matplotlib.rc_context(_style()):
         figure = Figure(figsize=(round(width) / DPI, round(height) / DPI), dpi=DPI, layout=layout, facecolor="white")
         yield figure
         with atomic_file(path) as temporary, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing")  # shown as a box, which says it once and in place
             figure.savefig(temporary, dpi=DPI)
+
+
+def _style() -> dict:
+    # A class called "$5 or $6" is no formula.
+    return {"font.family": _fonts(), "text.parse_math": False, "axes.titlesize": 11, "axes.labelsize": 10}
+
+
+def render_svg(draw: Callable[[Axes], None], width: float, height: float) -> str:
+    """What ``draw`` puts on one pair of axes, as an SVG document of ``width`` x ``height`` pixels: no background, text
+    as text, the same bytes for the same drawing."""
+    with matplotlib.rc_context(_style() | {"svg.fonttype": "none", "svg.hashsalt": "", "legend.frameon": False}):
+        figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="constrained")
+        draw(figure.add_subplot())
+        buffer = io.StringIO()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")
+            figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
 
 
 def _wrap_title(title: str, width: int) -> tuple[str, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from src.bundle import PICTURES_FILE, Bundle, load_bundle, load_pictures
+from src.datasets.manifest import read_fingerprint
 from src.datasets.seen import PictureRecord, Seen, find_seen, record_pictures
 from src.ensemble import align_classes
 from src.errors import ModelError, UserError
@@ -45,7 +46,7 @@ def judge_models(arguments: Namespace, class_names: list[str]) -> Iterator[tuple
             say(f"Skipped: {error}.")
             continue
         record = {"temperature": bundle.temperature, "seen": known.find(bundle, parts[0].paths)}
-        yield bundle.name, _judge(bundle.name, parts, class_names, arguments, **record)
+        yield bundle.name, _judge(bundle.name, parts, class_names, arguments, bundle.digest, **record)
 
 
 def judge_ensemble(judged: dict[str, Judged], class_names: list[str], arguments: Namespace) -> Judged:
@@ -59,7 +60,7 @@ def judge_ensemble(judged: dict[str, Judged], class_names: list[str], arguments:
     if arguments.gap:
         parts.append(_average([member.train for member in members]))
     record = {"temperature": None, "members": list(judged), "seen": _join_seen([member.seen for member in members])}
-    return _judge(ENSEMBLE, parts, class_names, arguments, **record)
+    return _judge(ENSEMBLE, parts, class_names, arguments, None, **record)
 
 
 class KnownPictures:
@@ -169,12 +170,14 @@ def _judge(
     parts: list[Predictions],
     class_names: list[str],
     arguments: Namespace,
+    network: str | None,
     seen: Seen | None = None,
     **record,
 ) -> Judged:
     """Figures of the test part's answers, and of the training part's where they follow; saved under the name.
 
     Args:
+        network: the digest of what has answered; None where it has none.
         record: temperature or members, as for ``evaluate_predictions``.
     """
     test, train = parts[0], parts[1] if len(parts) > 1 else None
@@ -188,7 +191,8 @@ def _judge(
         seen=_describe_seen(seen, test),
         **record,
     )
-    save_evaluation(Path(arguments.output) / name, evaluation, test, class_names)
+    origin = {"network": network, "data": read_fingerprint(arguments.data)}
+    save_evaluation(Path(arguments.output) / name, evaluation, test, class_names, origin)
     return Judged(evaluation, test, train, seen)
 
 

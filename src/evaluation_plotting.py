@@ -40,7 +40,7 @@ def plot_reliability(panels: Sequence[ReliabilityPanel], path: str | Path, *, ti
             figure.suptitle("\n".join(shorten(line, 50 * len(panels)) for line in title.splitlines()))
         grid = figure.subplots(2, len(panels), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1))
         for (upper, lower), panel in zip(grid.T, panels):
-            _draw_reliability(upper, panel)
+            draw_reliability(upper, panel)
             _draw_counts(lower, panel.counts)
         grid[0, 0].set_ylabel("share of right answers")
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8.5)
@@ -48,7 +48,8 @@ def plot_reliability(panels: Sequence[ReliabilityPanel], path: str | Path, *, ti
         grid[1, 0].set_ylim(0, 1.25 * max(panel.counts.max() for panel in panels))
 
 
-def _draw_reliability(axes, panel: ReliabilityPanel) -> None:
+def draw_reliability(axes, panel: ReliabilityPanel) -> None:
+    """The upper half of :func:`plot_reliability`, without its legend and names of axes."""
     places = np.flatnonzero(panel.counts)
     counts, right = panel.counts[places], panel.right[places]
     width = 1 / len(panel.counts)
@@ -94,25 +95,30 @@ def plot_coverage(
         points: in the order of rising n; the last covers everything.
         marked: points of interest, written out in a table beside the curve.
     """
+    with open_figure(path, 900, 420) as figure:
+        figure.suptitle(shorten(title, 100), fontsize=11)
+        axes, beside = figure.subplots(1, 2, width_ratios=(1.7, 1))
+        draw_coverage(axes, points, marked)
+        _write_points(beside, marked, points[-1].n)
+
+
+def draw_coverage(axes, points: Sequence[CoveragePoint], marked: Sequence[CoveragePoint]) -> None:
+    """The curve of :func:`plot_coverage`, without the table."""
     total = points[-1].n
     counts, right = (np.array([getattr(point, name) for point in points]) for name in ("n", "right"))
     bounds = np.array([wilson_interval(int(hits), int(count)) for hits, count in zip(right, counts)])
     shares = right / counts
-    with open_figure(path, 900, 420) as figure:
-        figure.suptitle(shorten(title, 100), fontsize=11)
-        axes, beside = figure.subplots(1, 2, width_ratios=(1.7, 1))
-        axes.fill_between(counts / total, *bounds.T, color=BLUE, alpha=0.15, linewidth=0, label="95% interval")
-        axes.plot(counts / total, shares, color=BLUE, linewidth=1.8, marker="." if len(points) <= 40 else None)
-        axes.axhline(shares[-1], color=GRAY, linestyle=":", linewidth=1.2, label="nothing refused")
-        spots = [(point.n / total, point.right / point.n) for point in marked]
-        axes.plot(*zip(*spots), "o", color=ORANGE, markeredgecolor=INK, markeredgewidth=0.6, label="in the table")
-        low = _lowest_shown(counts, shares, bounds[:, 0], [share for _, share in spots])
-        axes.set(xlim=(0, 1.02), ylim=(low, 1 + 0.03 * (1 - low)))
-        axes.set(xlabel="coverage: share of pictures that get an answer", ylabel="accuracy of the answers")
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-        axes.grid(alpha=0.3)
-        axes.legend(loc="lower left", fontsize=8.5)
-        _write_points(beside, marked, total)
+    axes.fill_between(counts / total, *bounds.T, color=BLUE, alpha=0.15, linewidth=0, label="95% interval")
+    axes.plot(counts / total, shares, color=BLUE, linewidth=1.8, marker="." if len(points) <= 40 else None)
+    axes.axhline(shares[-1], color=GRAY, linestyle=":", linewidth=1.2, label="nothing refused")
+    spots = [(point.n / total, point.right / point.n) for point in marked]
+    axes.plot(*zip(*spots), "o", color=ORANGE, markeredgecolor=INK, markeredgewidth=0.6, label="in the table")
+    low = _lowest_shown(counts, shares, bounds[:, 0], [share for _, share in spots])
+    axes.set(xlim=(0, 1.02), ylim=(low, 1 + 0.03 * (1 - low)))
+    axes.set(xlabel="coverage: share of pictures that get an answer", ylabel="accuracy of the answers")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left", fontsize=8.5)
 
 
 def _lowest_shown(counts: np.ndarray, shares: np.ndarray, lows: np.ndarray, marked: Sequence[float]) -> float:

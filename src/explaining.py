@@ -16,13 +16,21 @@ from src.explainers.base import Explainer
 from src.explainers.cam import LayerExplainer
 from src.explainers.combined import FlipSmoothed, LayersAveraged
 from src.explainers.explained_model import ExplainedModel
-from src.explainers.gallery import ERRORS_SHEET, FOCUS_SHEET, Gallery, choose_errors, choose_samples, free_name
+from src.explainers.gallery import (
+    ERRORS,
+    ERRORS_SHEET,
+    FOCUS_SHEET,
+    Gallery,
+    choose_errors,
+    choose_samples,
+    free_name,
+)
 from src.explainers.registry import EXPLAINERS, create_explainer
 from src.explainers.stream import ExplainedPictures, explain_again, explain_pictures
-from src.explainers.summary import save_heatmaps, save_strength, summarize_pictures, summarize_test_part
+from src.explainers.summary import TrueClassMaps, save_heatmaps, save_strength, summarize_pictures, summarize_test_part
 from src.explainers.targets import class_contrast, class_logit, describe_class, find_class
 from src.explainers.video import explain_video, is_video_name, open_video
-from src.files import atomic_file
+from src.files import atomic_file, finite, write_json
 from src.frozen_bundle import load_frozen_bundle
 from src.imaging import ImageError, resize_image
 from src.inference.engine import create_engine, has_gpu
@@ -33,6 +41,8 @@ from src.progress import say
 ENGINE_FROM = 500
 # At this cost of a picture (see base.Passes) or less the runner-up is explained too.
 RUNNER_UP_COST = 12
+# Then so many wrong answers are explained for their true classes as well, else as many as are drawn.
+TRUE_CLASS_MAPS = 300
 # Of maps of single pixels this share of the values lies beyond the scale.
 CLIP = 0.01
 FOCUS_FROM = 4  # pictures named by the user, from which on they show what classes look for
@@ -161,6 +171,7 @@ def describe(task: Task) -> dict:
         "explained_class": None if task.class_index is None else names[task.class_index],
         "flips": arguments.flips,
         "temperature": task.bundle.temperature,
+        "network": task.bundle.digest,
         **versus,
     }
 
@@ -184,8 +195,9 @@ def explain_test_part(task: Task) -> tuple[dict, list]:
     explainer, arguments, class_names = prepare(task), task.arguments, list(task.bundle.class_names)
     paths, labels = list_test_part(task)
     explained = explain_paths(task, explainer, paths, labels)
-    folder = task.folder
-    save_heatmaps(folder / "heatmaps.npz", explained, class_names)
+    folder, own_classes = task.folder, task.class_index is None and task.versus is None
+    true = explain_true_classes(task, explainer, explained) if own_classes else None
+    save_heatmaps(folder / "heatmaps.npz", explained, class_names, true)
     masks, marks = (find_masks(task, explained.paths, kind) for kind in (MASKS, MARKS))
     summary = summarize_test_part(explained, masks, task.bundle.image_size, class_names, task.class_index, marks)
     save_strength(folder / "activation_strength.csv", summary["activation_strength"])
@@ -198,29 +210,42 @@ def explain_test_part(task: Task) -> tuple[dict, list]:
         with atomic_file(Path(arguments.output) / "gradcam_sample.png") as temporary:
             shutil.copyfile(sheet, temporary)
     wrong = None
-    if task.class_index is None and task.versus is None:
+    if own_classes:
         open_gallery(task, explainer, explained).draw_class_focus()
-        wrong = explain_errors(task, explainer, explained)
+        wrong = draw_errors(task, explainer, explained, true)
     else:  # such sheets of an earlier run do not belong to these maps
         for name in (ERRORS_SHEET, FOCUS_SHEET):
             (folder / name).unlink(missing_ok=True)
     record = describe(task) | summary | {"errors_sheet": str(wrong) if wrong else None, "output": str(folder)}
+    write_json(folder / "explained.json", finite(record))
     return record, explained.failures
 
 
-def explain_errors(task: Task, explainer: Explainer, explained: ExplainedPictures) -> Path | None:
+def explain_true_classes(task: Task, explainer: Explainer, explained: ExplainedPictures) -> TrueClassMaps | None:
+    """Wrong answers explained for their true classes, more of them than are drawn where that takes little; None where
+    no answer is wrong, or where the method has one map for all classes."""
+    most = TRUE_CLASS_MAPS if explainer.passes.cost <= RUNNER_UP_COST else ERRORS
+    indices = choose_errors(explained, most) if explainer.class_specific else []
+    if not indices:
+        return None
+    say(f"{len(indices)} wrong answers once more, for their true classes.")
+    wrong = explained.select(indices)
+    again = explain_again(explainer, task.bundle.read, wrong, wrong.labels, task.arguments.batch_size)
+    return TrueClassMaps(np.asarray(indices), again)
+
+
+def draw_errors(
+    task: Task, explainer: Explainer, explained: ExplainedPictures, true: TrueClassMaps | None
+) -> Path | None:
     """Draw why wrong answers were given: their maps for the predicted class beside those for the true one.
 
     Returns the sheet's path; None where no answer is wrong, or where the method has one map for all classes.
     """
     if not explainer.class_specific:
         return None
-    shown = explained.select(choose_errors(explained))
-    gallery, true = open_gallery(task, explainer, shown), None
-    if shown.paths:
-        say(f"{len(shown.paths)} wrong answers once more, for their true classes.")
-        true = explain_again(explainer, task.bundle.read, shown, shown.labels, task.arguments.batch_size)
-    return gallery.draw_errors(true, int((~explained.correct).sum()))
+    drawn = true.select(ERRORS) if true else None
+    gallery = open_gallery(task, explainer, explained.select(drawn.index if drawn else []))
+    return gallery.draw_errors(drawn.explanation if drawn else None, int((~explained.correct).sum()))
 
 
 def explain_single_pictures(task: Task, paths: list[str]) -> tuple[dict, list]:

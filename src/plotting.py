@@ -40,15 +40,19 @@ def plot_training_curves(
         if title:
             figure.suptitle(shorten(title, 100))
         for axes, name in zip(np.atleast_1d(figure.subplots(1, max(len(names), 1))), names):
-            _draw_curve(axes, history, name)
-            epochs = len(history[name])
-            if phase_boundary and phase_boundary < epochs:
-                axes.axvline(
-                    phase_boundary + 0.5, color=GRAY, linestyle=":", linewidth=1.5, label="second phase begins"
-                )
-            if best_epoch:
-                axes.axvline(best_epoch, color=GREEN, linewidth=5, alpha=0.25, label=f"kept: epoch {best_epoch}")
-            axes.legend(fontsize=8.5)
+            draw_training_curve(axes, history, name, best_epoch, phase_boundary)
+
+
+def draw_training_curve(
+    axes, history: dict[str, list[float]], name: str, best_epoch: int | None, phase_boundary: int | None
+) -> None:
+    """One panel of :func:`plot_training_curves`, with its legend."""
+    _draw_curve(axes, history, name)
+    if phase_boundary and phase_boundary < len(history[name]):
+        axes.axvline(phase_boundary + 0.5, color=GRAY, linestyle=":", linewidth=1.5, label="second phase begins")
+    if best_epoch:
+        axes.axvline(best_epoch, color=GREEN, linewidth=5, alpha=0.25, label=f"kept: epoch {best_epoch}")
+    axes.legend(fontsize=8.5)
 
 
 def _draw_curve(axes, history: dict[str, list[float]], name: str) -> None:

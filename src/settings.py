@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+import shlex
 import sys
 import types
 import typing
@@ -115,6 +116,32 @@ def recorded_options(kinds: Sequence[type], words: Sequence[str]) -> dict:
     """The same by field name, in one dictionary, as a bundle's JSON records them."""
     settings = (dataclasses.asdict(each) for each in parse_options(kinds, words))
     return json.loads(json.dumps({name: value for each in settings for name, value in each.items()}))
+
+
+def command_line(module: str, settings: Sequence) -> str:
+    """The command that has these settings, its options as short as they can be: only what is not the default.
+
+    Args:
+        module: as ``src.baseline_cnn``, or a script's name with its ``.py``.
+        settings: instances of settings classes, as :func:`parse_options` returns them.
+    """
+    words = ["python", module] if module.endswith(".py") else ["python", "-m", module]
+    for each in settings:
+        for field in dataclasses.fields(each):
+            value = getattr(each, field.name)
+            if value != field.default and value is not None:
+                words += _words_of(flag_of(field.name), value, field.metadata["argparse"])
+    return shlex.join(words)
+
+
+def _words_of(flag: str, value, keywords: dict) -> list[str]:
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag.removeprefix('--')}"]
+    if not isinstance(value, (tuple, list)):
+        return [f"{flag}={value}"] if str(value).startswith("-") else [flag, str(value)]
+    if keywords.get("type") is picture_size:
+        return [flag, "x".join(map(str, value))]
+    return [flag, *map(str, value)]
 
 
 def load_settings(settings_class: type, values: dict):

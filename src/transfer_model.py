@@ -13,6 +13,7 @@ from src.progress import say
 from src.settings import (
     add_options,
     add_rate_finding,
+    command_line,
     create_parser,
     natural_int,
     option,
@@ -143,6 +144,7 @@ def train_transfer(
         interpolation=backbone.interpolation,
         target_layer=backbone.target_layer or find_target_layer(model),
         info={
+            "command": command_line("src.transfer_model", (settings, schedule, training, augmentation)),
             "backbone": backbone.name,
             "weights": {"origin": origin.origin, "sha256": origin.sha256},
             "data": facts,

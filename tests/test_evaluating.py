@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from src.bundle import save_bundle
+from src.bundle import load_bundle, save_bundle
 from src.evaluate import main
 from src.evaluation.calibration import apply_temperature, average_logits
 from src.frozen_bundle import load_frozen_bundle
@@ -82,7 +82,11 @@ def test_all_at_once(models, small_data, tmp_path, capsys):
         assert figures["accuracy"] == right[name].mean() and figures["n"] == 12
         nll = -np.log(rows[np.arange(12), labels]).mean()
         assert figures["calibration"]["nll"] == pytest.approx(nll, rel=1e-4)
-        assert figures == json.loads((tmp_path / name / "metrics.json").read_text())
+        saved = json.loads((tmp_path / name / "metrics.json").read_text())
+        digest = None if name == "ensemble" else load_bundle(name, models).digest
+        assert saved == figures | {"network": digest, "data": None}
+        bins = figures["calibration"]["reliability"]
+        assert sum(row["n"] for row in bins) == 12 and sum(row["right"] for row in bins) == right[name].sum()
         assert len(_rows(tmp_path / name / "predictions.csv")) == 12
         for picture in ("reliability", "coverage", "per_class", "top_losses", "confusion_matrix"):
             assert read_image(tmp_path / name / f"{picture}.png").std() > 1

@@ -39,6 +39,7 @@ class Manifest:
             later split leaves it there.
         corrections: the class that a picture was moved to by ``src.audit``, by the same key, or "" where it was put
             into quarantine, or ONE_OF_MANY where that left an identical one; a later split does the same again.
+        command: what makes the same split of the same source.
     """
 
     source: str
@@ -57,6 +58,7 @@ class Manifest:
     format: int = FORMAT
     parts: dict[str, str] = field(default_factory=dict)
     corrections: dict[str, str] = field(default_factory=dict)
+    command: str = ""
 
 
 def picture_key(digest: str) -> str:
@@ -86,6 +88,12 @@ def load_manifest(data_dir: str | os.PathLike) -> Manifest:
     if not all(isinstance(item, str) for item in lists) or not _are_counts(values["counts"]) or not known:
         raise UserError(f"{path} is malformed; {remedy}")
     return Manifest(**values)
+
+
+def read_fingerprint(data_dir: str | os.PathLike) -> str | None:
+    """The content hash of a split, by which results are known to be of these pictures; None where there is no
+    ``split.json``. Raises ``UserError`` where it is malformed."""
+    return load_manifest(data_dir).content_hash if (Path(data_dir) / FILE_NAME).is_file() else None
 
 
 def _are_counts(counts: dict) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from src.datasets.assign import (
@@ -24,7 +25,7 @@ from src.datasets.swapping import scratch_folder, swap_split, verify_output
 from src.errors import UserError, name_some
 from src.files import expand_path, sha256_file
 from src.progress import say
-from src.settings import PARTS, flag_of
+from src.settings import PARTS, command_line, flag_of
 from src.threads import map_threads
 
 _NAMED_IN_FULL = 3  # how many cases a line on stderr names
@@ -81,6 +82,7 @@ def split_dataset(settings: SplitSettings) -> Manifest:
             ignored=listing.ignored,
             parts=settled | {picture_key(picture.digest): picture.part for picture in pictures},
             corrections=previous.corrections if previous else {},
+            command=command_line("split_dataset.py", [replace(settings, force=False)]),
         )
         swap_split(scratch, output, manifest, previous)
     _report(manifest)

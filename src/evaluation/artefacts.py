@@ -58,9 +58,19 @@ class Predictions:
         return losses(self.probabilities, self.labels)
 
 
-def save_evaluation(folder: Path, evaluation: Evaluation, predictions: Predictions, class_names: list[str]) -> None:
-    """Write all that there is to see of one model; errors.png only where there are wrong answers."""
-    write_json(folder / "metrics.json", evaluation.as_json())
+def save_evaluation(
+    folder: Path,
+    evaluation: Evaluation,
+    predictions: Predictions,
+    class_names: list[str],
+    origin: dict[str, str | None] | None = None,
+) -> None:
+    """Write all that there is to see of one model; errors.png only where there are wrong answers.
+
+    Args:
+        origin: the digests of what was evaluated, ``network`` and ``data``, to stand in metrics.json.
+    """
+    write_json(folder / "metrics.json", evaluation.as_json() | (origin or {}))
     plot_confusion_matrix(evaluation.matrix, class_names, folder / "confusion_matrix.png", title=folder.name)
     plot_class_accuracy(
         class_names,

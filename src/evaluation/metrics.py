@@ -135,7 +135,13 @@ class Evaluation:
     def _calibration_as_json(self) -> dict:
         after, before = self.calibration, self.calibration_before
         figures = {name: getattr(after, name) for name in ("ece", "mce", "brier", "nll")}
-        return figures | {"bins": BINS, "ece_before": before.ece, "nll_before": before.nll}
+        bins = after.reliability
+        table = [
+            {"n": int(n), "right": int(right), "confidence": float(confidence) if n else None}
+            for n, right, confidence in zip(bins.counts, bins.right, bins.confidence)
+        ]
+        figures |= {"bins": BINS, "ece_before": before.ece, "nll_before": before.nll}
+        return figures | {"reliability": table}
 
     def _selective_as_json(self) -> dict:
         points = [

@@ -50,12 +50,13 @@ def choose_samples(correct: np.ndarray, labels: np.ndarray, per_class: int, seed
     return chosen
 
 
-def choose_errors(explained: ExplainedPictures) -> list[int]:
-    """The wrong answers with the largest losses (the least probability for the true class), the largest first."""
+def choose_errors(explained: ExplainedPictures, most: int = ERRORS) -> list[int]:
+    """At most so many wrong answers, those of the largest losses (the least probability for the true class), the
+    largest first."""
     probabilities = explained.explanation.probabilities
     wrong = np.flatnonzero(~explained.correct)
     given = probabilities[wrong, explained.labels[wrong]]
-    return wrong[np.argsort(given, kind="stable")[:ERRORS]].tolist()
+    return wrong[np.argsort(given, kind="stable")[:most]].tolist()
 
 
 class Gallery:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from src.explainers.base import Explanation
 from src.explainers.controls import center_blob
 from src.explainers.localisation import describe_strength, energy_on_object, peak_on_object
 from src.explainers.stream import ExplainedPictures
@@ -17,10 +19,31 @@ from src.imaging import ImageError, read_image, resize_image
 from src.progress import say
 
 
-def save_heatmaps(path: Path, explained: ExplainedPictures, class_names: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class TrueClassMaps:
+    """Wrong answers explained for their true classes.
+
+    Attributes:
+        index: int (W,), which of the explained pictures they are.
+        explanation: of these W pictures.
+    """
+
+    index: np.ndarray
+    explanation: Explanation
+
+    def select(self, most: int) -> "TrueClassMaps":
+        """The first ones."""
+        return TrueClassMaps(self.index[:most], self.explanation.select(np.arange(min(most, len(self.index)))))
+
+
+def save_heatmaps(
+    path: Path, explained: ExplainedPictures, class_names: Sequence[str], true: TrueClassMaps | None = None
+) -> None:
     """Write the raw maps and the answers to an .npz: heatmaps, paths, class_index, labels, predicted, logits,
-    probabilities (unlike the logits at the bundle's temperature), class_names, target_layer."""
+    probabilities (unlike the logits at the bundle's temperature), class_names, target_layer; of wrong answers
+    explained for their true classes true_index and true_heatmaps."""
     explanation = explained.explanation
+    again = true or TrueClassMaps(np.empty(0, np.int64), explanation.select(np.empty(0, np.int64)))
     with atomic_file(path) as temporary:
         np.savez_compressed(
             temporary,
@@ -33,6 +56,8 @@ def save_heatmaps(path: Path, explained: ExplainedPictures, class_names: Sequenc
             probabilities=explanation.probabilities,
             class_names=np.asarray(class_names),
             target_layer=np.asarray(explanation.target_layer),
+            true_index=again.index,
+            true_heatmaps=again.explanation.heatmaps,
         )
 
 
