@@ -12,9 +12,10 @@ from src.errors import UserError
 from src.explainers.base import Explainer, Explanation
 from src.explainers.comparison import MethodComparison
 from src.explainers.explained_model import ExplainedModel
+from src.explainers.measures import MEASURES
 from src.explainers.randomisation import randomised_copy
 from src.explainers.registry import EXPLAINERS
-from src.explainers.scoring import MEASURES, Comparison, ComparisonSettings
+from src.explainers.scoring import Comparison, ComparisonSettings
 from src.explainers.stream import ExplainedPictures
 from src.explainers.summary import read_mask
 from src.explainers.video import is_video_name

@@ -131,6 +131,13 @@ def heatmap_layer(
     return np.dstack(_paint(heatmap, size, maximum, colormap, opacity, signed, contours))
 
 
+def color_layer_table(colormap: str = "inferno", opacity: float = OPACITY) -> np.ndarray:
+    """RGBA uint8 (256, 4) of the shares 0/255 .. 255/255 of an unsigned scale: what :func:`heatmap_layer` makes of
+    them, for programs that draw maps of bytes themselves."""
+    shares = np.arange(256, dtype=np.float32)[None] / 255
+    return heatmap_layer(shares, (1, 256), 1.0, colormap, opacity)[0]
+
+
 def write_overlay(
     image: np.ndarray,
     heatmap: np.ndarray,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from src.comparing import choose_pictures, format_comparison, format_methods
+from src.explainers.measures import MEASURES
 from src.explainers.registry import EXPLAINERS
-from src.explainers.scoring import MEASURES
 from src.imaging import read_image
 from src.settings import EXPLAINERS as NAMES
 from tests.test_gradcam import place, run  # noqa: F401 - a fixture

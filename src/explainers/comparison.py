@@ -15,7 +15,8 @@ from src.explainers.baselines import removed_picture
 from src.explainers.controls import CenterBlob, RandomMap, random_map
 from src.explainers.explained_model import AT_ONCE, BATCH, ExplainedModel
 from src.explainers.localisation import energy_on_object, peak_on_object
-from src.explainers.scoring import MEASURES, NEED_MASKS, Comparison, ComparisonSettings, MethodResult, conclude
+from src.explainers.measures import MEASURES, NEED_MASKS
+from src.explainers.scoring import Comparison, ComparisonSettings, MethodResult, conclude
 from src.heatmap_drawing import enlarge_heatmap
 from src.progress import track
 from src.threads import map_threads

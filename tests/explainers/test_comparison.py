@@ -6,8 +6,9 @@ import pytest
 from src.explainers.base import Explainer, Explanation, Passes
 from src.explainers.comparison import MethodComparison
 from src.explainers.explained_model import ExplainedModel
+from src.explainers.measures import MEASURES, NEED_MASKS, REMOVING
 from src.explainers.randomisation import randomised_copy
-from src.explainers.scoring import MEASURES, NEED_MASKS, REMOVING, ComparisonSettings, MethodResult, conclude
+from src.explainers.scoring import ComparisonSettings, MethodResult, conclude
 from src.intervals import mean_interval
 from tests.explainers.networks import linear_network
 

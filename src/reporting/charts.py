@@ -1,0 +1,94 @@
+"""Charts as SVG within the page: their colours follow its theme, their text is text."""
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+
+from src.drawing import BLUE, GRAY, GREEN, ORANGE, render_svg
+from src.evaluation.selective import COVERAGES, OperatingPoint, RiskCoverage
+from src.evaluation_plotting import INK, CoveragePoint, ReliabilityPanel, draw_coverage, draw_reliability
+from src.plotting import draw_training_curve
+
+_SIZE = (440, 320)  # pixels, at which text can be read on a telephone
+# Colours that the page says anew for its dark theme; what black is becomes the colour of text.
+_THEMED = {
+    BLUE: "var(--blue)",
+    ORANGE: "var(--orange)",
+    GREEN: "var(--green)",
+    GRAY: "var(--muted)",
+    "#b0b0b0": "var(--line)",
+    INK: "currentColor",
+    "#000000": "currentColor",
+}
+
+
+def draw_curves(name: str, history: dict[str, list[float]], best_epoch: int | None) -> list[Markup]:
+    """Accuracy and loss of a model's training and validation over the epochs; empty for a history without them."""
+    phases = history.get("phase", [])
+    boundary = phases.count(1) if 1 in phases and 2 in phases else None
+    charts = []
+    for figure in ("accuracy", "loss"):
+        values, validation = history.get(figure), history.get(f"val_{figure}")
+        if not values or not validation:
+            continue
+        description = (
+            f"{name}: {figure} over {len(values)} epochs; training ends at {values[-1]:.3f}, validation at "
+            f"{validation[-1]:.3f}"
+        )
+        draw = functools.partial(
+            draw_training_curve, history=history, name=figure, best_epoch=best_epoch, phase_boundary=boundary
+        )
+        charts.append(_chart(draw, description))
+    return charts
+
+
+def draw_honesty(name: str, bins: Sequence[dict], ece: float) -> Markup:
+    """The reliability diagram of the bins that metrics.json holds."""
+    panel = ReliabilityPanel(
+        "",
+        np.array([row["n"] for row in bins]),
+        np.array([row["right"] for row in bins]),
+        np.array([np.nan if row["confidence"] is None else row["confidence"] for row in bins], float),
+    )
+
+    def draw(axes: Axes) -> None:
+        draw_reliability(axes, panel)
+        axes.set(xlabel="confidence", ylabel="share of right answers")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.2, fontsize=8.5)
+
+    return _chart(draw, f"{name}: share of right answers against confidence; expected calibration error {ece:.3f}")
+
+
+def draw_refusal(name: str, curve: RiskCoverage) -> Markup:
+    """Accuracy against the share of pictures that get an answer."""
+
+    def convert(point: OperatingPoint) -> CoveragePoint:
+        return CoveragePoint(point.n, point.right, point.threshold)
+
+    marked = list(dict.fromkeys(map(curve.at, COVERAGES)))
+    half = curve.at(0.5)
+    return _chart(
+        lambda axes: draw_coverage(axes, list(map(convert, curve.points)), list(map(convert, marked))),
+        f"{name}: accuracy {curve.points[-1].accuracy:.3f} where every picture is answered, {half.accuracy:.3f} where "
+        "only the surest half is",
+    )
+
+
+def _chart(draw: Callable[[Axes], None], description: str) -> Markup:
+    """One pair of axes, with its description for those who do not see it."""
+    svg = render_svg(draw, *_SIZE)
+    svg = svg[svg.index("<svg") :]
+    for color, themed in _THEMED.items():
+        svg = svg.replace(color.lower(), themed)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.S)  # of all SVGs in the page, which has its own
+    unique = hashlib.sha256(f"{description}{svg}".encode()).hexdigest()[:12]
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="i{unique}-\1"', svg)
+    svg = re.sub(r'(href="|url\()#([^")]+)', rf"\1#i{unique}-\2", svg)
+    svg = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', svg, count=1)
+    return Markup('<div class="chart" role="img" aria-label="{}">{}</div>').format(description, Markup(svg))
