@@ -28,12 +28,13 @@ demo: $(READY)
 	$(RUN) -m src.baseline_cnn --image-size 64 --epochs 8
 	$(RUN) -m src.transfer_model --backbone efficientnet_lite0
 	$(RUN) -m src.evaluate
-	$(RUN) -m src.gradcam
+	$(RUN) -m src.gradcam --model baseline transfer
 	$(RUN) -m src.predict "$$(ls data/test/*/*.png | head -n 1)"
 	$(RUN) -m src.datasets.samples | tr '\n' '\0' | xargs -0 $(RUN) -m src.gradcam --model imagenet --image
+	$(RUN) -m src.report
 	@echo
-	@echo "Done. Look at: gradcam/gradcam_sample.png (why), gradcam/comparison.png and gradcam/confusion_matrix.png"
-	@echo "(how well), gradcam/imagenet/pictures.png (real photographs, 1,000 classes), models/ (the networks)."
+	@echo "Done. Real photographs, 1,000 classes: gradcam/imagenet/pictures.png. The networks: models/."
+	@echo "All else on one page, to be opened in a browser: gradcam/report.html"
 
 # Right for the wrong reason: a mark planted in the drawn pictures. All of it lies in shortcut/; data/ and models/ stay.
 SHORTCUT := --models-dir shortcut/models

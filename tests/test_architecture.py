@@ -39,6 +39,7 @@ COMMANDS = {
     "gradcam",
     "predict",
     "recipe",
+    "report",
     "shortcut",
     "sweep",
 }

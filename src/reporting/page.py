@@ -12,6 +12,7 @@ import jinja2
 import numpy as np
 
 from src.auditing.findings import KINDS
+from src.errors import UserError
 from src.evaluation.pairs import compare_pairs
 from src.evaluation.selective import trade_coverage
 from src.explainers.measures import MEASURES
@@ -21,7 +22,7 @@ from src.loading.folder import list_pictures
 from src.reporting.charts import draw_curves, draw_honesty, draw_refusal
 from src.reporting.gallery import choose_right, choose_wrong, describe_answers
 from src.reporting.pictures import PicturePool, encode_colors, encode_sheet
-from src.reporting.results import DataResults, ModelResults, Results, reliability_bins
+from src.reporting.results import DataResults, ModelResults, Results
 
 HERE = Path(__file__).parent
 SAMPLES, SAMPLES_IN_ALL = 6, 240  # pictures of each class
@@ -45,7 +46,13 @@ def write_report(results: Results, path: Path) -> dict:
         pool.add(answer.path for answer in right)
         chosen[model.name] += right
     rows = {model.name: describe_answers(model, chosen[model.name], pool) for model in results.models}
-    page = _render(results, pool, rows, samples, audit)
+    try:
+        page = _render(results, pool, rows, samples, audit)
+    except jinja2.UndefinedError as error:
+        raise UserError(
+            f"a result of another version lacks what the page needs ({error}); run python -m src.evaluate and python "
+            "-m src.gradcam, then this again"
+        ) from error
     text = page.encode("utf-8", "replace")  # a file name that is not UTF-8 is shown with question marks
     with atomic_file(path) as temporary:
         temporary.write_bytes(text)
@@ -144,8 +151,7 @@ def _describe_model(model: ModelResults, rows: Sequence[dict]) -> dict:
     metrics, facts = model.metrics, model.facts or {}
     kept = facts.get("metrics", {}).get("epoch")
     charts = draw_curves(model.name, model.history, kept)
-    bins = reliability_bins(metrics)
-    honesty = [draw_honesty(model.name, bins, metrics["calibration"]["ece"])] if bins else []
+    honesty = draw_honesty(model.name, metrics["calibration"]["reliability"], metrics["calibration"]["ece"])
     curve = trade_coverage(
         np.array([answer.confidence for answer in model.answers]), np.array([answer.right for answer in model.answers])
     )
@@ -159,7 +165,7 @@ def _describe_model(model: ModelResults, rows: Sequence[dict]) -> dict:
         "wrong_shown": shown,
         "has_maps": model.maps is not None,
         "curves": charts,
-        "confidence": [*honesty, draw_refusal(model.name, curve)],
+        "confidence": [honesty, draw_refusal(model.name, curve)],
         "per_class": _describe_classes(metrics),
         "matrix": _describe_matrix(metrics),
         "settings": sorted(facts.get("settings", {}).items()),

@@ -15,7 +15,6 @@ import numpy as np
 from src.bundle_facts import MODEL_FILE
 from src.datasets.manifest import Manifest, load_manifest
 from src.errors import UserError
-from src.evaluation.calibration import BINS
 from src.files import read_json, read_table
 from src.loading.folder import list_pictures
 from src.model_choice import BUNDLE_FILE, list_bundles
@@ -23,7 +22,11 @@ from src.settings import PARTS
 
 Read = TypeVar("Read")
 _COLUMNS = ("path", "true", "predicted", "confidence", "probability_of_true", "loss")
+# What the page needs of the files, by which results of earlier versions are told.
 _FIGURES = {"accuracy": float, "interval": list, "macro": dict, "per_class": dict, "confusion_matrix": list, "n": int}
+_FIGURES |= {"calibration": dict, "selective": dict}
+_CALIBRATION = {"ece": float, "brier": float, "nll": float, "reliability": list}
+_EXPLAINED = {"method": str, "title": str, "n_pictures": int, "n_masks": int, "activation_strength": dict}
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ def _is_class(place: Path) -> bool:
 
 def _read_model(folder: Path, models_dir: Path, data: DataResults, notes: list[str]) -> ModelResults | None:
     name = folder.name
-    metrics = _try(lambda: _check(read_json(folder / "metrics.json"), folder / "metrics.json", _FIGURES), notes)
+    metrics = _try(lambda: _read_metrics(folder / "metrics.json"), notes)
     answers = _try(lambda: _read_answers(folder / "predictions.csv"), notes)
     if metrics is None or not answers:
         return None
@@ -193,6 +196,12 @@ def _read_model(folder: Path, models_dir: Path, data: DataResults, notes: list[s
     explained, maps = _read_maps(folder, metrics, answers, notes)
     comparison = _read_if_of(folder / "comparison" / "table.json", {"methods": dict, "n": int}, metrics, notes)
     return ModelResults(name, folder, metrics, answers, facts, history, explained, maps, comparison)
+
+
+def _read_metrics(path: Path) -> dict:
+    metrics = _check(read_json(path), path, _FIGURES)
+    _check(metrics["calibration"], path, _CALIBRATION)
+    return metrics
 
 
 def _read_answers(path: Path) -> list[Answer]:
@@ -236,7 +245,7 @@ def _read_history(path: Path) -> dict[str, list[float]]:
 
 def _read_maps(folder: Path, metrics: dict, answers: list[Answer], notes: list[str]) -> tuple[dict | None, Maps | None]:
     """What gradcam says of the test part, and its maps, where they are of the predicted classes of these answers."""
-    explained = _read_if_of(folder / "explained.json", {"method": str, "n_pictures": int}, metrics, notes)
+    explained = _read_if_of(folder / "explained.json", _EXPLAINED, metrics, notes)
     if explained is None:
         return None, None
     if explained.get("explained_class") is not None or "versus" in explained:
@@ -281,7 +290,7 @@ def _check(found, path: Path, figures: dict[str, type]) -> dict:
         raise UserError(f"{path} holds no results; make it anew with the command that wrote it")
     for name, kind in figures.items():
         if not isinstance(found.get(name), kind):
-            raise UserError(f"{path} lacks {name}: it was written by another version; run the command that wrote it")
+            raise UserError(f"{path} lacks {name}: it was written by an earlier version; run its command again")
     return found
 
 
@@ -294,9 +303,3 @@ def _try(read: Callable[[], Read], notes: list[str]) -> Read | None:
     except (KeyError, TypeError, ValueError, IndexError) as error:
         notes.append(f"A result could not be read ({error}); run the command that wrote it again.")
     return None
-
-
-def reliability_bins(metrics: dict) -> list[dict]:
-    """The bins of the reliability diagram; empty where the results are of a version that did not keep them."""
-    bins = metrics.get("calibration", {}).get("reliability", [])
-    return bins if len(bins) == BINS else []

@@ -1,0 +1,159 @@
+"""What the page holds: names as text, JSON that ends nothing, a bounded size, maps as bytes."""
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.heatmap_drawing import color_layer_table, heatmap_layer
+from src.imaging import write_image
+from src.report import main
+from src.reporting import gallery
+from src.reporting.gallery import choose_right, choose_wrong
+from src.reporting.page import _to_json, write_report
+from src.reporting.pictures import PicturePool, encode_maps
+from src.reporting.results import Answer, ModelResults, read_results
+from tests.reporting.made import make_data, make_model
+
+
+def _model(answers: list[Answer], names: list[str]) -> ModelResults:
+    return ModelResults("m", Path("m"), {"per_class": dict.fromkeys(names)}, answers)
+
+
+def _answer(number: int, true: str, predicted: str, confidence: float) -> Answer:
+    return Answer(f"{number}.png", true, predicted, confidence, 1 - confidence, 1.0)
+
+
+def test_of_too_many_wrong_answers_every_cell_has_some(monkeypatch):
+    monkeypatch.setattr(gallery, "WRONG", 4)
+    answers = [_answer(n, "a", "b", 0.5 + n / 100) for n in range(9)] + [_answer(9, "b", "c", 0.4)]
+    chosen = choose_wrong(_model(answers, ["a", "b", "c"]))
+    assert [answer.path for answer in chosen] == ["8.png", "7.png", "6.png", "9.png"]  # the surest first
+
+
+def test_right_answers_are_the_least_sure_of_each_class(monkeypatch):
+    monkeypatch.setattr(gallery, "RIGHT", 2)
+    answers = [_answer(n, name, name, 0.9 - n / 100) for n, name in enumerate("aaabb")]
+    chosen = choose_right(_model(answers, ["a", "b"]))
+    assert [answer.path for answer in chosen] == ["4.png", "2.png", "3.png", "1.png"]
+
+
+def test_json_cannot_end_its_script():
+    hostile = {"name": "</script><script>alert(1)//<!--", "value": float("nan")}
+    text = _to_json(hostile)
+    assert "<" not in text and ">" not in text and "&" not in text
+    assert json.loads(text) == {"name": hostile["name"], "value": None}
+
+
+def test_a_map_is_bytes_on_the_scale_of_its_pair():
+    first, second = np.array([[0.0, 1.0], [-1.0, 0.5]]), np.array([[2.0, 0.0], [0.0, 0.0]])
+    one, other = encode_maps(first, second)
+    assert (one["rows"], one["columns"]) == (2, 2)
+    assert [*base64.b64decode(one["values"])] == [0, 128, 0, 64]  # 1/2 and 1/4 of 255, rounded to even
+    assert [*base64.b64decode(other["values"])] == [255, 0, 0, 0]
+    assert not one["empty"] and encode_maps(-first * 0, None) == [
+        {"rows": 2, "columns": 2, "values": base64.b64encode(bytes(4)).decode(), "empty": True},
+        None,
+    ]
+
+
+def test_fine_maps_are_averaged():
+    fine = np.kron(np.arange(64).reshape(8, 8), np.ones((16, 8))).astype(np.float32)  # 128 x 64
+    (found,) = encode_maps(fine)
+    assert (found["rows"], found["columns"]) == (32, 32)
+    expected = np.rint(np.kron(np.arange(64).reshape(8, 8), np.ones((4, 4))) * 255 / 63)
+    np.testing.assert_array_equal(np.frombuffer(base64.b64decode(found["values"]), np.uint8).reshape(32, 32), expected)
+
+
+def test_the_table_of_colours_is_the_layer():
+    table = color_layer_table()
+    assert table.shape == (256, 4) and table.dtype == np.uint8
+    for value in (0, 3, 100, 255):
+        layer = heatmap_layer(np.full((1, 1), value / 255, np.float32), (1, 1), 1.0)
+        np.testing.assert_array_equal(table[value], layer[0, 0])
+
+
+def test_pictures_stay_within_their_budget(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(6)]
+    for path in paths:
+        write_image(path, np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8))
+    (tmp_path / "broken.png").write_text("no picture")
+    one = PicturePool()
+    one.add(paths[:1])
+    pool = PicturePool(budget=3 * len(one.texts[0]) + 10)
+    pool.add([paths[0], tmp_path / "broken.png", paths[1], paths[0]])
+    pool.add(paths)
+    assert [pool.place(path) for path in paths] == [0, 1, 2, None, None, None]
+    assert pool.left_out == 3 and pool.unreadable == [str(tmp_path / "broken.png")]
+
+
+def test_300_wrong_pictures_take_less_than_15_mb(tmp_path, monkeypatch):
+    """The worst there is: noise, which JPEG cannot press, in large pictures, two maps each."""
+    noise = np.random.default_rng(3).integers(0, 256, (300, 400, 3), np.uint8)
+    data = tmp_path / "data"
+    for name in ("cat", "dog"):
+        for number in range(155):
+            write_image(data / "test" / name / f"{number:03d}.jpg", np.roll(noise, number, axis=1))
+    wrong = {**dict.fromkeys(range(150), 1), **dict.fromkeys(range(155, 305), 0)}
+    monkeypatch.setattr("src.evaluation.artefacts._draw_top_losses", lambda *given: None)  # takes its time
+    make_model(tmp_path / "out", tmp_path / "models", "m", data, wrong)
+    written = write_report(read_results(data, tmp_path / "models", tmp_path / "out"), tmp_path / "report.html")
+    assert written["bytes"] == (tmp_path / "report.html").stat().st_size < 15_000_000
+    assert written["pictures"] + written["left_out"] == 310 and written["pictures"] > 250
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_data(Path("data"), ("cat", '<i>&"'))
+    make_model(Path("gradcam"), Path("models"), "transfer", Path("data"), {1: 1})
+    return tmp_path
+
+
+def test_the_command_writes_one_file_that_asks_for_nothing(made, capsys):
+    assert main(["--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["report"] == "gradcam/report.html" and record["models"] == ["transfer"] and record["left_out"] == 0
+    text = Path("gradcam/report.html").read_text(encoding="utf-8")
+    addresses = re.findall(r'(?:src|href|action)="([^"]*)"', text) + re.findall(r"url\(([^)]*)\)", text)
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+    assert "@import" not in text and "default-src 'none'" in text
+    assert "<i>&" not in text and "&lt;i&gt;&amp;&#34;" in text
+    assert "python -m src.baseline_cnn --epochs 2" in text and "abc" in text
+
+
+def test_a_picture_that_is_gone_is_a_note(made):
+    Path("data/test/cat/cat_1.png").unlink()
+    assert main([]) == 0
+    assert "1 pictures could not be read any more" in Path("gradcam/report.html").read_text(encoding="utf-8")
+
+
+def _without(path: str, *names: str) -> None:
+    values = json.loads(Path(path).read_text())
+    Path(path).write_text(json.dumps({name: value for name, value in values.items() if name not in names}))
+
+
+def test_results_of_an_earlier_version(made, capsys):
+    _without("models/transfer/bundle.json", "command", "metrics", "versions", "training_seconds")
+    _without("gradcam/transfer/metrics.json", "network", "data", "seen_in_training", "members", "gap", "temperature")
+    _without("gradcam/transfer/explained.json", "network")
+    assert main([]) == 0, capsys.readouterr().err
+    _without("gradcam/transfer/explained.json", "blob_pointing_game", "pointing_game")
+    assert main([]) == 2 and "run python -m src.evaluate" in capsys.readouterr().err
+    _without("gradcam/transfer/explained.json", "activation_strength")
+    assert main([]) == 0 and "lacks activation_strength" in capsys.readouterr().err
+    _without("gradcam/transfer/metrics.json", "calibration")
+    assert main([]) == 2 and "run its command again" in capsys.readouterr().err
+
+
+def test_errors_are_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == 2 and "python -m src.evaluate" in capsys.readouterr().err
+    make_data(Path("data"), ("cat", "dog"))
+    make_model(Path("gradcam"), Path("models"), "m", Path("data"), {})
+    Path("gradcam/report.html").mkdir()
+    assert main([]) == 2 and "error:" in capsys.readouterr().err
+    assert [path.name for path in Path("gradcam").iterdir() if path.name.startswith(".")] == []
