@@ -18,6 +18,7 @@ LAYERS = {
             "explanation_drawing",
             "plotting",
             "inference",
+            "pages",
         ),
         1,
     ),

@@ -1,8 +1,5 @@
 """The page: results put into the template, with its style and its script, as one file that needs nothing else."""
 
-import base64
-import hashlib
-import json
 import shlex
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,9 +13,10 @@ from src.errors import UserError
 from src.evaluation.pairs import compare_pairs
 from src.evaluation.selective import trade_coverage
 from src.explainers.measures import MEASURES
-from src.files import atomic_file, finite
+from src.files import atomic_file
 from src.intervals import wilson_interval
 from src.loading.folder import list_pictures
+from src.pages.render import render_page, to_inline_json
 from src.reporting.charts import draw_curves, draw_honesty, draw_refusal
 from src.reporting.gallery import choose_right, choose_wrong, describe_answers
 from src.reporting.pictures import PicturePool, encode_colors, encode_sheet
@@ -60,19 +58,9 @@ def write_report(results: Results, path: Path) -> dict:
 
 
 def _render(results: Results, pool: PicturePool, rows: dict[str, list[dict]], samples: dict, audit: list[dict]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"share": _share, "figure": _figure, "seconds": _seconds}
-    script = (HERE / "page.js").read_text(encoding="utf-8")
-    return environment.get_template("page.html").render(
-        style=(HERE / "page.css").read_text(encoding="utf-8"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    return render_page(
+        HERE / "page.html",
+        {"share": _share, "figure": _figure, "seconds": _seconds},
         date=datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         data=results.data,
         notes=results.notes + _note_pictures(pool),
@@ -82,7 +70,7 @@ def _render(results: Results, pool: PicturePool, rows: dict[str, list[dict]], sa
         audit=audit,
         place=lambda name: pool.place(results.data.folder / name),
         reproduction=_reproduce(results),
-        content=_to_json(
+        content=to_inline_json(
             {
                 "pictures": pool.texts,
                 "colors": encode_colors(),
@@ -93,12 +81,6 @@ def _render(results: Results, pool: PicturePool, rows: dict[str, list[dict]], sa
             }
         ),
     )
-
-
-def _to_json(value) -> str:
-    """JSON to stand within <script>: what could end it, or begin a comment, is written as an escape."""
-    text = json.dumps(finite(value), separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _note_pictures(pool: PicturePool) -> list[str]:

@@ -10,10 +10,11 @@ import pytest
 
 from src.heatmap_drawing import color_layer_table, heatmap_layer
 from src.imaging import write_image
+from src.pages.render import to_inline_json
 from src.report import main
 from src.reporting import gallery
 from src.reporting.gallery import choose_right, choose_wrong
-from src.reporting.page import _to_json, write_report
+from src.reporting.page import write_report
 from src.reporting.pictures import PicturePool, encode_maps
 from src.reporting.results import Answer, ModelResults, read_results
 from tests.reporting.made import make_data, make_model
@@ -43,7 +44,7 @@ def test_right_answers_are_the_least_sure_of_each_class(monkeypatch):
 
 def test_json_cannot_end_its_script():
     hostile = {"name": "</script><script>alert(1)//<!--", "value": float("nan")}
-    text = _to_json(hostile)
+    text = to_inline_json(hostile)
     assert "<" not in text and ">" not in text and "&" not in text
     assert json.loads(text) == {"name": hostile["name"], "value": None}
 

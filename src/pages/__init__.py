@@ -1,0 +1,1 @@
+"""Web pages: what the report and the app share."""
