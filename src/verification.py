@@ -3,8 +3,11 @@
 Used where pictures enter, in splitting and in the audit; training decodes once, by :mod:`src.imaging`.
 """
 
+import contextlib
+import io
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,38 +77,73 @@ def verify_image(path: str | os.PathLike) -> Verified:
     passes that :func:`~src.imaging.read_image` could not read, and TIFFs unknown to Pillow (floats in colour) are left
     to it. Raises :class:`ImageError` with the reason.
     """
-    Image = pillow()
-    try:
-        if os.path.getsize(path) == 0:
-            raise ImageError(path, "the file is empty")
-        if os.path.getsize(path) > MAX_FILE_BYTES:
-            raise ImageError(path, f"larger than {MAX_FILE_BYTES // 2**20} MB")
-        with Image.open(path, formats=[kind for kind in _FORMATS if kind in Image.OPEN]) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(path, f"{width} x {height} pixels are more than {MAX_PIXELS:,}")
-            image.load()
-            jpeg = image.format == "MPO"  # its further pictures are previews
-            verified = Verified(height, width, "JPEG" if jpeg else image.format, 1 if jpeg else _count_frames(image))
+    with _reasons(path):
+        _check_length(path, os.path.getsize(path), MAX_FILE_BYTES)
+        try:
+            with _open(path, path, MAX_PIXELS) as image:
+                width, height = image.size
+                image.load()
+                jpeg = image.format == "MPO"  # its further pictures are previews
+                kind = "JPEG" if jpeg else image.format
+                verified = Verified(height, width, kind, 1 if jpeg else _count_frames(image))
+        except pillow().UnidentifiedImageError as error:
+            with open(path, "rb") as stream:
+                head = stream.read(512)
+            if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+                height, width = read_image(path).shape[:2]
+                return Verified(height, width, "TIFF", 1)
+            raise ImageError(path, _describe_stranger(head)) from error
         if verified.format not in _DECODED_ALIKE:
             read_image(path)
         return verified
+
+
+def verify_upload(encoded: bytes, name: str, max_bytes: int, max_pixels: int) -> None:
+    """Decode what a stranger sent to its end, in memory, large JPEGs at reduced scale; formats are those that
+    :func:`verify_image` takes. Raises :class:`ImageError` with the reason."""
+    with _reasons(name):
+        _check_length(name, len(encoded), max_bytes)
+        try:
+            with _open(io.BytesIO(encoded), name, max_pixels) as image:
+                image.draft("RGB", (512, 512))
+                image.load()
+        except pillow().UnidentifiedImageError as error:
+            raise ImageError(name, _describe_stranger(encoded[:512])) from error
+
+
+def _check_length(name: str | os.PathLike, length: int, most: int) -> None:
+    if length == 0:
+        raise ImageError(name, "the file is empty")
+    if length > most:
+        raise ImageError(name, f"larger than {most // 2**20} MB")
+
+
+@contextlib.contextmanager
+def _open(source, name: str | os.PathLike, max_pixels: int) -> Iterator:
+    """Pillow's picture, of a format and a size that are taken, not decoded yet."""
+    Image = pillow()
+    with Image.open(source, formats=[kind for kind in _FORMATS if kind in Image.OPEN]) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise ImageError(name, f"{width} x {height} pixels are more than {max_pixels:,}")
+        yield image
+
+
+@contextlib.contextmanager
+def _reasons(name: str | os.PathLike) -> Iterator[None]:
+    """What Pillow raises, as :class:`ImageError`."""
+    Image = pillow()
+    try:
+        yield
     except ImageError:
         raise
-    except Image.UnidentifiedImageError as error:
-        with open(path, "rb") as stream:
-            head = stream.read(512)
-        if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            height, width = read_image(path).shape[:2]
-            return Verified(height, width, "TIFF", 1)
-        raise ImageError(path, _describe_stranger(head)) from error
     except Image.DecompressionBombError as error:
-        raise ImageError(path, f"more than {MAX_PIXELS:,} pixels") from error
+        raise ImageError(name, f"more than {MAX_PIXELS:,} pixels") from error
     except OSError as error:
         reason = explain_os_error(error) if error.errno else f"damaged or cut off ({error})"
-        raise ImageError(path, reason) from error
+        raise ImageError(name, reason) from error
     except Exception as error:  # Pillow's plugins raise SyntaxError, struct.error, ValueError ... on damaged files
-        raise ImageError(path, f"damaged ({type(error).__name__}: {error})") from error
+        raise ImageError(name, f"damaged ({type(error).__name__}: {error})") from error
 
 
 def find_damage(path: str | os.PathLike, verified: Verified) -> str | None:

@@ -32,6 +32,7 @@ LAYERS = {
     "webapp": 4,
 }
 COMMANDS = {
+    "app",
     "audit",
     "data_loader",
     "baseline_cnn",

@@ -1,0 +1,1 @@
+"""A local page and a JSON interface over the trained models."""

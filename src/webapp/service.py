@@ -1,0 +1,178 @@
+"""The models behind the page: each loaded when it is first asked for, its explainers kept, one picture at a time."""
+
+import functools
+import time
+from argparse import Namespace
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from src.bundle import Bundle, load_bundle
+from src.errors import UserError
+from src.explainers.base import Explainer
+from src.explainers.registry import EXPLAINERS
+from src.explaining import CLIP, Task
+from src.heatmap_drawing import heatmap_layer, scale_maximum
+from src.model_choice import model_name, plain_facts
+from src.reporting.results import read_results
+from src.webapp.uploads import Upload, encode_jpeg, encode_png
+
+TASKS = 8  # pairs of model and class set against others, each with graphs of its own, that are kept
+MANY = 10_000  # pictures that a model is expected to see: its engine pays
+ERRORS = 60  # of the gallery, for each model
+
+
+@dataclass(frozen=True)
+class TestError:
+    """A test picture that a model got wrong."""
+
+    path: Path
+    true: str
+    predicted: str
+    confidence: float
+
+
+class Service:
+    """Answers about single pictures. Its methods are for one thread at a time.
+
+    Args:
+        names: the models, as users name them; the first is the default.
+        arguments: of the command line: models_dir, classes, preprocessing, engine; data and output, where the test
+            errors come from.
+    """
+
+    def __init__(self, names: Sequence[str], arguments: Namespace):
+        self.names = {model_name(name): name for name in names}
+        self._arguments = arguments
+        self._bundles: dict[str, Bundle] = {}
+        self._tasks: OrderedDict[tuple[str, int | None], Task] = OrderedDict()
+        self._explainers: dict[tuple[str, int | None, str], Explainer] = {}
+
+    # ------------------------------------------------------------------------------------------------- what there is
+
+    def bundle(self, name: str) -> Bundle:
+        """The model of that name, loaded once. Raises ``UserError`` where it is none of the service's, or damaged."""
+        if name not in self.names:
+            raise UserError(f"there is no model {name}; there are {', '.join(self.names)}")
+        if name not in self._bundles:
+            given = self.names[name]
+            self._bundles[name] = load_bundle(given, self._arguments.models_dir, **plain_facts(given, self._arguments))
+        return self._bundles[name]
+
+    @functools.cached_property
+    def errors(self) -> dict[str, list[TestError]]:
+        """Each model's wrong test answers, the surest first, where it was evaluated; read once."""
+        try:
+            results = read_results(
+                Path(self._arguments.data), Path(self._arguments.models_dir), Path(self._arguments.output)
+            )
+        except UserError:  # nothing was evaluated: the page has no gallery
+            return {}
+        return {
+            model.name: [
+                TestError(Path(answer.path), answer.true, answer.predicted, answer.confidence)
+                for answer in model.wrong
+                if Path(answer.path).is_file()
+            ][:ERRORS]
+            for model in results.models
+            if model.name in self.names
+        }
+
+    # -------------------------------------------------------------------------------------------------- what is asked
+
+    def predict(self, upload: Upload, model: str, top: int | None = None) -> dict:
+        """Classes with their probabilities 0..1, the likeliest first.
+
+        Args:
+            top: at most so many; None for all.
+        """
+        bundle = self.bundle(model)
+        start = time.perf_counter()
+        explained = self._task(model, None).explained_model
+        _, probabilities = explained.answer(upload.prepare(bundle)[None])
+        return {
+            "model": model,
+            "classes": _rank(bundle.class_names, bundle.soften(probabilities)[0], top),
+            "seconds": round(time.perf_counter() - start, 4),
+        }
+
+    def explain(
+        self, upload: Upload, model: str, method: str, class_name: str | None = None, versus: str | None = None
+    ) -> dict:
+        """Why a class: its map as a layer to lay over the picture; and the answer.
+
+        Args:
+            class_name: the class to explain; None for the predicted one.
+            versus: the class that it is set against; None for none.
+
+        Raises ``UserError`` for an unknown model, method or class, or a method that does not fit the model.
+        """
+        if method not in EXPLAINERS:
+            raise UserError(f"there is no method {method}; there are {', '.join(EXPLAINERS)}")
+        bundle = self.bundle(model)
+        start = time.perf_counter()
+        asked = Task.create(bundle, self.names[model], self._ask(method, class_name, versus), MANY)
+        explainer = self._explainer(asked, model)
+        explanation = explainer.explain(upload.prepare(bundle)[None], asked.class_index)
+        heatmap = explanation.heatmaps[0]
+        clip = CLIP if EXPLAINERS[method].scattered else 0.0
+        maximum = scale_maximum(heatmap, signed=explainer.signed, clip=clip)
+        layer = heatmap_layer(heatmap, upload.shown.shape[:2], maximum, signed=explainer.signed)
+        return {
+            "model": model,
+            "method": method,
+            "title": EXPLAINERS[method].title,
+            "classes": _rank(bundle.class_names, explanation.probabilities[0], None),
+            "explained": bundle.class_names[int(explanation.class_index[0])],
+            "versus": versus and bundle.class_names[asked.versus],
+            "signed": explainer.signed,
+            "class_specific": explainer.class_specific,
+            "largest": maximum,
+            "target_layer": explanation.target_layer,
+            "passes": str(explainer.passes),
+            "picture": encode_jpeg(upload.shown),
+            "layer": encode_png(layer),
+            "seconds": round(time.perf_counter() - start, 4),
+        }
+
+    def warm_up(self) -> None:
+        """Have the default model name and explain a gray picture, so that the first visitor need not wait."""
+        gray = cv2.imencode(".png", np.full((64, 64, 3), 128, np.uint8))[1].tobytes()
+        default = next(iter(self.names))
+        self.predict(Upload.open(gray), default)
+        self.explain(Upload.open(gray), default, "gradcam")
+
+    def _ask(self, method: str, class_name: str | None, versus: str | None) -> Namespace:
+        """What ``python -m src.gradcam`` would be asked on its command line."""
+        fixed = {"runner_up": False, "compare": False, "layer": None, "flips": False, "output": ""}
+        asked = {"method": method, "class_name": class_name, "versus": versus}
+        return Namespace(**vars(self._arguments) | fixed | asked)
+
+    def _task(self, model: str, versus: int | None) -> Task:
+        """The task whose graphs serve all methods and classes of a model, but for another class set against them."""
+        key = (model, versus)
+        if key not in self._tasks:
+            bundle = self.bundle(model)
+            against = None if versus is None else bundle.class_names[versus]
+            self._tasks[key] = Task.create(bundle, self.names[model], self._ask("gradcam", None, against), MANY)
+            if len(self._tasks) > TASKS:
+                oldest, _ = self._tasks.popitem(last=False)
+                self._explainers = {kept: each for kept, each in self._explainers.items() if kept[:2] != oldest}
+        self._tasks.move_to_end(key)
+        return self._tasks[key]
+
+    def _explainer(self, asked: Task, model: str) -> Explainer:
+        key = (model, asked.versus, asked.arguments.method)
+        task = self._task(model, asked.versus)
+        if key not in self._explainers:
+            self._explainers[key] = asked.explainer(asked.arguments.method, task.explained_model)
+        return self._explainers[key]
+
+
+def _rank(class_names: Sequence[str], probabilities: np.ndarray, top: int | None) -> list[dict]:
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    return [{"class": class_names[index], "probability": round(float(probabilities[index]), 6)} for index in order]
