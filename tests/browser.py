@@ -11,8 +11,12 @@ NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome"
 
 
 @contextlib.contextmanager
-def open_browser() -> Iterator:
-    """Playwright's ``Browser``; skips the test, with the reason, where none is installed."""
+def open_browser(*arguments: str) -> Iterator:
+    """Playwright's ``Browser``; skips the test, with the reason, where none is installed.
+
+    Args:
+        arguments: of Chromium's command line.
+    """
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         pytest.skip("no browser is installed; Debian's: apt-get install chromium")
@@ -20,7 +24,7 @@ def open_browser() -> Iterator:
     # Chromium's sandbox needs rights that root in a container lacks.
     options = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=options)
+        browser = playwright.chromium.launch(executable_path=found, args=[*arguments, *options])
         try:
             yield browser
         finally:

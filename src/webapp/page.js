@@ -88,7 +88,9 @@
     element("verdict").textContent = `${best.class} (${percent(best.probability)})`;
     say(`${found.map((each) => `${each.title}: ${each.seconds.toFixed(2)} s`).join(", ")}.`);
     find(".panels").replaceChildren(panel(first, null), ...found.map((each) => panel(each, each)));
-    find(".confidences").replaceChildren(...first.classes.slice(0, CLASSES).map((row) => confidence(row, first)));
+    const list = find(".confidences"), focused = list.contains(document.activeElement);
+    list.replaceChildren(...first.classes.slice(0, CLASSES).map((row) => confidence(row, first)));
+    if (focused) (find("[aria-pressed=true]", list) || find("button", list)).focus(); // it stays with the class
   }
 
   function about(answer) {
