@@ -5,6 +5,7 @@ import sys
 import webbrowser
 
 from src.errors import command
+from src.files import format_json
 from src.model_choice import (
     add_model_arguments,
     check_model_arguments,
@@ -40,6 +41,7 @@ def _parse(argv):
     parser.add_argument("--data", default="data", help="folder with the part test, for the gallery of errors")
     parser.add_argument("--output", default="gradcam", help="folder with the results of src.evaluate, for the same")
     parser.add_argument("--engine", choices=ENGINES, default="auto", help="what computes, as for src.gradcam")
+    parser.add_argument("--json", action="store_true", help="print the address and the models as one JSON line")
     arguments = parser.parse_args(argv)
     check_model_arguments(arguments)
     return arguments
@@ -71,8 +73,10 @@ def main(argv=None) -> None:
 
         service = Service(names, arguments)
         service.warm_up()
+        bound.listen()  # who comes before the server runs is kept waiting, not refused
         address = address_of(bound)
-        print(f"Open {address} in a browser; Ctrl-C ends it.", flush=True)
+        ready = f"Open {address} in a browser; Ctrl-C ends it."
+        print(format_json({"address": address, "models": list(service.names)}) if arguments.json else ready, flush=True)
         if arguments.host not in LOOPBACK:
             say("Other machines can reach it, too; there is no password.")
         if arguments.open and not webbrowser.open(address):

@@ -27,6 +27,7 @@ from tests.datasets.pictures import files_below
 from tests.datasets.textures import texture
 from tests.explainers.networks import random_inputs, random_network
 from tests.test_architecture import COMMANDS
+from tests.webapp.served import save_color_model
 
 
 def test_a_paired_difference_and_its_interval():
@@ -210,6 +211,21 @@ def test_a_benchmark_without_its_data_or_reference_says_so(tmp_path, small_data)
     check_user_error(run_command("-m", "benchmarks.bench_explainers", "--data", tmp_path), "picture")
     arguments = ("--data", small_data, "--skip-reference", "--store", tmp_path / "none.json")
     check_user_error(run_command("-m", "benchmarks.bench_two_phase", *arguments), "leave out --skip-reference")
+
+
+@pytest.mark.commands
+def test_the_app_is_measured_on_loopback(tmp_path, small_data):
+    save_color_model(tmp_path, class_names=("dark", "light", "none"))
+    words = ("-m", "benchmarks.bench_app", "--data", small_data, "--models-dir", tmp_path, "--requests", 6)
+    result = run_command(*words, "--visitors", 3)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert found.keys() == {"predict_1", "predict_3", "explain_1", "explain_3"}
+    for figures in found.values():
+        assert 0 < figures["median_s"] <= figures["p95_s"] <= figures["longest_s"] and figures["answers_per_s"] > 0
+    check_user_error(run_command(*words, "--requests", 5000), "at most")
+    check_user_error(run_command("-m", "benchmarks.bench_app", "--data", tmp_path), "holds no pictures")
+    check_user_error(run_command(*words, "--model", "nope"), "the app did not start", "no model nope")
 
 
 # ------------------------------------------------------------------------------------------------ faults of data
