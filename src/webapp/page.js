@@ -83,8 +83,9 @@
 
   function show(found) {
     answers = found;
-    const [first] = found, best = first.classes[0];
-    element("result").hidden = false;
+    const [first] = found, best = first.classes[0], result = element("result");
+    if (result.hidden) requestAnimationFrame(() => element("answer").scrollIntoView({ block: "nearest" }));
+    result.hidden = false;
     element("verdict").textContent = `${best.class} (${percent(best.probability)})`;
     say(`${found.map((each) => `${each.title}: ${each.seconds.toFixed(2)} s`).join(", ")}.`);
     find(".panels").replaceChildren(panel(first, null), ...found.map((each) => panel(each, each)));
@@ -166,8 +167,8 @@
     }
     picture = blob;
     element("class").value = element("versus").value = "";
-    if (innerWidth <= 860) element("answer").scrollIntoView(); // there it lies below
     refresh();
+    element("answer").scrollIntoView({ block: "nearest" }); // on a telephone it lies below
   }
 
   async function photograph() {
