@@ -284,6 +284,7 @@ def _load_plain(path: Path, class_names: list[str] | None, preprocessing: str | 
         image_size=size,
         interpolation="bilinear",
         preprocessing=preprocessing,
+        digest=sha256_file(path),
     )
 
 

@@ -36,6 +36,7 @@ class Classifier:
         preprocessing: what :meth:`preprocess` does; "none" for our own, whose graph does it.
         temperature: what the logits are divided by, so that confidences are honest; 1 where none was fitted.
         info: the content of bundle.json.
+        digest: SHA-256 of the network's file, by which results are known to be this model's; None for "imagenet".
     """
 
     name: str
@@ -46,11 +47,7 @@ class Classifier:
     preprocessing: str = "none"
     temperature: float = 1.0
     info: dict = field(default_factory=dict)
-
-    @property
-    def digest(self) -> str | None:
-        """SHA-256 of the network's file, by which results are known to be this model's; None for a plain file."""
-        return self.info["sha256"][MODEL_FILE] if self.info else None
+    digest: str | None = None
 
     def preprocess(self, images: np.ndarray) -> np.ndarray:
         """RGB 0..255 (..., H, W, 3) to float32 inputs of the model."""
@@ -130,10 +127,11 @@ def read_facts(folder: Path) -> dict:
             "target_layer": str(info["target_layer"]),
             "temperature": _read_temperature(info),
             "info": info,
+            "digest": info["sha256"][MODEL_FILE],
         }
         if facts["interpolation"] not in INTERPOLATIONS or len(facts["image_size"]) != 2:
             raise ValueError("an interpolation or image size that there is not")
-        if not isinstance(info["sha256"][MODEL_FILE], str):
+        if not isinstance(facts["digest"], str):
             raise ValueError("a digest that is none")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(

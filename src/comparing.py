@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from src.datasets.manifest import read_fingerprint
 from src.errors import UserError
 from src.explainers.base import Explainer, Explanation
 from src.explainers.comparison import MethodComparison
@@ -238,6 +239,8 @@ def describe_comparison(task: Task, comparison: Comparison) -> dict:
         "methods": methods,
         "higher_is_better": {measure: MEASURES[measure].higher_is_better for measure in comparison.measures},
         "settings": dataclasses.asdict(comparison.settings),
+        "data": read_fingerprint(task.arguments.data),
+        "command": task.arguments.command,
         "output": str(task.folder / "comparison"),
     }
 

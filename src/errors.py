@@ -31,6 +31,7 @@ _DISK_ERRORS = {
     errno.ELOOP: "a symbolic link that leads back to itself; check the path",
     errno.EXDEV: "two file systems meet here, across which nothing can be moved; choose another output folder",
     errno.EINVAL: "the file system refuses this name or this way of writing; choose another place",
+    errno.EFBIG: "the file would be larger than this system lets it be; choose another place",
     errno.EIO: "the disk or the network drive failed; check it, or choose another place",
     errno.EMFILE: "too many files are open; allow more of them (ulimit -n)",
 }

@@ -16,7 +16,7 @@ from src.model_choice import (
     model_name,
 )
 from src.progress import say
-from src.settings import create_parser, positive_int, quiet_tensorflow, seed_int
+from src.settings import create_parser, positive_int, quiet_tensorflow, seed_int, typed_command
 
 EXAMPLES = """  python -m src.evaluate                                every bundle in models/ that knows these classes
   python -m src.evaluate --model transfer --json
@@ -42,6 +42,7 @@ def _parse(argv):
     parser.add_argument("--seed", type=seed_int, default=42, help="as everywhere; nothing here is drawn at random")
     parser.add_argument("--json", action="store_true", help="print the metrics as one JSON line")
     arguments = parser.parse_args(argv)
+    arguments.command = typed_command("src.evaluate", argv)
     check_model_arguments(arguments)
     return arguments
 

@@ -25,12 +25,13 @@ from src.progress import say, track
 @dataclass(frozen=True)
 class Judged:
     """A model's answers, and what they amount to; ``train`` where the gap is asked for, ``seen`` where the model has a
-    record of what it was trained on."""
+    record of what it was trained on, ``network`` where it has a digest."""
 
     evaluation: Evaluation
     test: Predictions
     train: Predictions | None
     seen: Seen | None = None
+    network: str | None = None
 
 
 def judge_models(arguments: Namespace, class_names: list[str]) -> Iterator[tuple[str, Judged]]:
@@ -46,7 +47,8 @@ def judge_models(arguments: Namespace, class_names: list[str]) -> Iterator[tuple
             say(f"Skipped: {error}.")
             continue
         record = {"temperature": bundle.temperature, "seen": known.find(bundle, parts[0].paths)}
-        yield bundle.name, _judge(bundle.name, parts, class_names, arguments, bundle.digest, **record)
+        origin = {"network": bundle.digest}
+        yield bundle.name, _judge(bundle.name, parts, class_names, arguments, origin, **record)
 
 
 def judge_ensemble(judged: dict[str, Judged], class_names: list[str], arguments: Namespace) -> Judged:
@@ -60,7 +62,8 @@ def judge_ensemble(judged: dict[str, Judged], class_names: list[str], arguments:
     if arguments.gap:
         parts.append(_average([member.train for member in members]))
     record = {"temperature": None, "members": list(judged), "seen": _join_seen([member.seen for member in members])}
-    return _judge(ENSEMBLE, parts, class_names, arguments, None, **record)
+    origin = {"network": None, "member_networks": [member.network for member in members]}
+    return _judge(ENSEMBLE, parts, class_names, arguments, origin, **record)
 
 
 class KnownPictures:
@@ -170,14 +173,14 @@ def _judge(
     parts: list[Predictions],
     class_names: list[str],
     arguments: Namespace,
-    network: str | None,
+    origin: dict,
     seen: Seen | None = None,
     **record,
 ) -> Judged:
     """Figures of the test part's answers, and of the training part's where they follow; saved under the name.
 
     Args:
-        network: the digest of what has answered; None where it has none.
+        origin: ``network``, the digest of what has answered, None where it has none; of an ensemble its members'.
         record: temperature or members, as for ``evaluate_predictions``.
     """
     test, train = parts[0], parts[1] if len(parts) > 1 else None
@@ -191,9 +194,9 @@ def _judge(
         seen=_describe_seen(seen, test),
         **record,
     )
-    origin = {"network": network, "data": read_fingerprint(arguments.data)}
+    origin |= {"data": read_fingerprint(arguments.data), "command": arguments.command}
     save_evaluation(Path(arguments.output) / name, evaluation, test, class_names, origin)
-    return Judged(evaluation, test, train, seen)
+    return Judged(evaluation, test, train, seen, origin["network"])
 
 
 def _average(answers: list[Predictions]) -> Predictions:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from src.bundle import Bundle
-from src.datasets.manifest import MARKS, MASKS, mask_path
+from src.datasets.manifest import MARKS, MASKS, mask_path, read_fingerprint
 from src.errors import UserError
 from src.explainers.base import Explainer
 from src.explainers.cam import LayerExplainer
@@ -217,6 +217,7 @@ def explain_test_part(task: Task) -> tuple[dict, list]:
         for name in (ERRORS_SHEET, FOCUS_SHEET):
             (folder / name).unlink(missing_ok=True)
     record = describe(task) | summary | {"errors_sheet": str(wrong) if wrong else None, "output": str(folder)}
+    record |= {"data": read_fingerprint(arguments.data), "command": arguments.command}
     write_json(folder / "explained.json", finite(record))
     return record, explained.failures
 

@@ -19,7 +19,16 @@ from src.model_choice import (
     plain_facts,
 )
 from src.progress import say
-from src.settings import COLORMAPS, ENGINES, EXPLAINERS, create_parser, positive_int, quiet_tensorflow, seed_int
+from src.settings import (
+    COLORMAPS,
+    ENGINES,
+    EXPLAINERS,
+    create_parser,
+    positive_int,
+    quiet_tensorflow,
+    seed_int,
+    typed_command,
+)
 
 if TYPE_CHECKING:
     from src.explainers.heatmap import make_gradcam_heatmap
@@ -113,6 +122,7 @@ def _parse(argv: Sequence[str] | None):
     parser.add_argument("--seed", type=seed_int, default=42, help="chooses the pictures that are drawn")
     parser.add_argument("--json", action="store_true", help="print one JSON line; several models as {'models': {...}}")
     arguments = parser.parse_args(argv)
+    arguments.command = typed_command("src.gradcam", argv)
     _check(arguments)
     return arguments
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from src.errors import command
 from src.files import expand_path, format_json
 from src.progress import say
-from src.settings import create_parser
+from src.settings import create_parser, typed_command
 
 EXAMPLES = """  python -m src.report --open
   python -m src.report --data my_data --models-dir my_models --output my_results"""
@@ -25,14 +25,16 @@ def main(argv=None) -> None:
     )
     parser.add_argument("--open", action="store_true", help="show it in the browser")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
-    arguments = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser.parse_args(words)
     data, models_dir, output = map(expand_path, (arguments.data, arguments.models_dir, arguments.output))
     from src.reporting.page import write_report
     from src.reporting.results import read_results
 
+    command_line = typed_command("src.report", [word for word in words if word not in ("--open", "--json")])
     results = read_results(data, models_dir, output)
     path = output / "report.html"
-    written = write_report(results, path)
+    written = write_report(results, path, command_line)
     for note in results.notes:
         say(note)
     if arguments.json:

@@ -134,6 +134,15 @@ def command_line(module: str, settings: Sequence) -> str:
     return shlex.join(words)
 
 
+def typed_command(module: str, argv: Sequence[str] | None) -> str:
+    """The command as it was typed, which a result keeps, so that it can be made again.
+
+    Args:
+        argv: what ``main`` was given; None for the process's own.
+    """
+    return shlex.join(["python", "-m", module, *map(str, sys.argv[1:] if argv is None else argv)])
+
+
 def _words_of(flag: str, value, keywords: dict) -> list[str]:
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag.removeprefix('--')}"]

@@ -63,12 +63,12 @@ def save_evaluation(
     evaluation: Evaluation,
     predictions: Predictions,
     class_names: list[str],
-    origin: dict[str, str | None] | None = None,
+    origin: dict | None = None,
 ) -> None:
     """Write all that there is to see of one model; errors.png only where there are wrong answers.
 
     Args:
-        origin: the digests of what was evaluated, ``network`` and ``data``, to stand in metrics.json.
+        origin: of what was evaluated and how, to stand in metrics.json as well: digests, the command.
     """
     write_json(folder / "metrics.json", evaluation.as_json() | (origin or {}))
     plot_confusion_matrix(evaluation.matrix, class_names, folder / "confusion_matrix.png", title=folder.name)

@@ -87,7 +87,7 @@ def _chart(draw: Callable[[Axes], None], description: str) -> Markup:
         svg = svg.replace(color.lower(), themed)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.S)  # of all SVGs in the page, which has its own
-    unique = hashlib.sha256(f"{description}{svg}".encode()).hexdigest()[:12]
+    unique = hashlib.sha256(f"{description}{svg}".encode(errors="replace")).hexdigest()[:12]
     svg = re.sub(r'\bid="([^"]+)"', rf'id="i{unique}-\1"', svg)
     svg = re.sub(r'(href="|url\()#([^")]+)', rf"\1#i{unique}-\2", svg)
     svg = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', svg, count=1)

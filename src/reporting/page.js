@@ -92,8 +92,23 @@
     const upTo = Math.min(matching.length, shown + PAGE);
     while (shown < upTo) gallery.append(card(matching[shown], shown++));
     document.getElementById("more").hidden = shown === matching.length;
-    const most = matching.length > shown ? `, the first ${shown} of them here` : "";
-    document.getElementById("count").textContent = `${matching.length} pictures of ${model.name}${most}`;
+    const total = countAll(), most = matching.length > shown ? `; the first ${shown} are shown` : "";
+    const of = total > matching.length ? ` of ${total}` : "";
+    document.getElementById("count").textContent = `${matching.length}${of} pictures of ${model.name}${most}`;
+  }
+
+  // How many answers the filters fit in all, those included whose pictures are not in this file; 0 where that cannot be
+  // told, because confidences of the others are not here.
+  function countAll() {
+    const chosen = filters.elements;
+    if (Number(chosen.from.value) > 0 || (chosen.to.value !== "" && Number(chosen.to.value) < 100)) return 0;
+    const fits = (name, value) => chosen[name].value === "" || Number(chosen[name].value) === value;
+    return model.cells.filter(([truth, given]) => isOfKind(truth === given) && fits("true", truth) && fits("predicted", given))
+      .reduce((sum, [, , count]) => sum + count, 0);
+  }
+  function isOfKind(right) {
+    const kind = filters.elements.kind.value;
+    return kind === "all" || (kind === "right") === right;
   }
 
   const ORDERS = {
@@ -108,9 +123,7 @@
     const asked = (name) => (chosen[name].value === "" ? null : Number(chosen[name].value));
     const [truth, given] = [asked("true"), asked("predicted")];
     const [least, most] = [(asked("from") ?? 0) / 100, (asked("to") ?? 100) / 100];
-    const kind = chosen.kind.value;
-    matching = model.rows.filter((row) =>
-      (kind === "all" || (kind === "right") === (row.true === row.predicted)) &&
+    matching = model.rows.filter((row) => isOfKind(row.true === row.predicted) &&
       (truth === null || row.true === truth) && (given === null || row.predicted === given) &&
       row.confidence >= least - 1e-9 && row.confidence <= most + 1e-9);
     matching.sort(ORDERS[chosen.order.value]);
@@ -119,8 +132,16 @@
     showMore();
   }
 
-  function show(kind, truth, given) {
+  function setOpacity(share) {
+    document.documentElement.style.setProperty("--opacity", share);
+  }
+  function reset() {
     filters.reset();
+    setOpacity(1);
+  }
+
+  function show(kind, truth, given) {
+    reset();
     filters.elements.kind.value = kind;
     filters.elements.true.value = truth;
     filters.elements.predicted.value = given;
@@ -139,7 +160,7 @@
       filters.elements[name].replaceChildren(every, ...model.classes.map((text, place) => make("option", { value: String(place), textContent: text })));
     }
     find(".maps-only").hidden = !model.rows.some((row) => row.maps);
-    filters.reset();
+    reset();
     if (!model.rows.some((row) => row.true !== row.predicted)) filters.elements.kind.value = "right";
     filter();
   }
@@ -151,8 +172,9 @@
     find(".views", dialog).replaceChildren(...views(row));
     const strengths = (row.strengths || []).map((text, which) => text && `; map for ${model.classes[which ? row.true : row.predicted]}: ${text}`);
     find(".facts", dialog).replaceChildren(...facts(row), ...strengths.filter(Boolean));
-    document.getElementById("previous").disabled = place === 0;
-    document.getElementById("next").disabled = place === matching.length - 1;
+    // Not disabled, which would take the focus from them, and with it the arrow keys.
+    document.getElementById("previous").setAttribute("aria-disabled", String(place === 0));
+    document.getElementById("next").setAttribute("aria-disabled", String(place === matching.length - 1));
     if (!dialog.open) dialog.showModal();
   }
   function step(by) {
@@ -189,7 +211,7 @@
   for (const button of all("[data-choose]")) {
     button.addEventListener("click", () => {
       choose(Number(button.dataset.choose));
-      document.getElementById("model").scrollIntoView();
+      document.getElementById(button.dataset.goto || "model").scrollIntoView();
     });
   }
   for (const button of all("[data-true]")) {
@@ -198,14 +220,18 @@
     button.addEventListener("click", () => show(kind, truth, predicted));
   }
   filters.addEventListener("input", (event) => {
-    if (event.target.name === "opacity") gallery.style.setProperty("--opacity", event.target.value / 100);
+    if (event.target.name === "opacity") setOpacity(event.target.value / 100);
     else filter();
   });
   filters.addEventListener("submit", (event) => event.preventDefault());
   document.getElementById("clear").addEventListener("click", () => {
-    filters.reset();
-    gallery.style.removeProperty("--opacity");
+    reset();
     filter();
+  });
+  // On paper nothing can be opened or called for.
+  addEventListener("beforeprint", () => {
+    for (const part of all("details")) part.open = true;
+    while (shown < matching.length) showMore();
   });
   document.getElementById("more").addEventListener("click", showMore);
   document.getElementById("save").addEventListener("click", save);

@@ -14,64 +14,82 @@ from src.progress import track
 from src.threads import map_threads
 
 SIDE = 256  # pixels of a picture's longer side
-SHEET_SIDE = 1800
-BUDGET = 10 * 2**20  # characters of all pictures together: the page stays under 15 MB
+SHEET_SIDES = (1800, 1200, 800)  # of a sheet's width; the first that keeps it small
+SHEET_SIZE = 700_000  # characters
+BUDGET = 13 * 2**20  # characters of all that is put into the page: it stays under 15 MB
 LARGEST_MAP = 32  # cells of a side; what is finer is averaged
 _QUALITY = 80
 
 
 class PicturePool:
-    """Pictures of the page, each once, however often it is shown.
+    """Pictures of the page, each once, however often it is shown, and what room there is for them.
+
+    Args:
+        folder: that all paths are below.
+        budget: characters of all that is taken.
 
     Attributes:
+        texts: JPEG files in base64, by number.
         unreadable: paths that are no pictures any more.
         left_out: how many pictures were not taken because the page would have become too large.
     """
 
-    def __init__(self, budget: int = BUDGET):
-        self._budget, self._size = budget, 0
+    def __init__(self, folder: Path, budget: int = BUDGET):
+        self._folder, self._left = folder, budget
         self._places: dict[str, int] = {}
-        self._texts: list[str] = []
+        self._read: dict[str, str] = {}
+        self.texts: list[str] = []
         self.unreadable: list[str] = []
         self.left_out = 0
 
-    def add(self, paths: Iterable[str | Path]) -> None:
-        """Take pictures in their order, as long as there is room; those that are in already cost nothing."""
-        known = {*self._places, *self.unreadable}
-        new = [path for path in dict.fromkeys(map(str, paths)) if path not in known]
-        for path, text in track(
-            zip(new, map_threads(_encode_file, new)), total=len(new), what="Reading pictures for the report"
-        ):
+    def read(self, paths: Iterable[str]) -> None:
+        """Read pictures that will be taken, many at once; those that are known cost nothing."""
+        known = {*self._read, *self.unreadable}
+        new = [path for path in dict.fromkeys(paths) if path not in known]
+        found = map_threads(lambda path: _encode_file(self._folder / path), new)
+        for path, text in track(zip(new, found), total=len(new), what="Reading pictures for the report"):
             if text is None:
                 self.unreadable.append(path)
-            elif self._size + len(text) > self._budget:
-                self.left_out += 1
             else:
-                self._places[path] = len(self._texts)
-                self._texts.append(text)
-                self._size += len(text)
+                self._read[path] = text
 
-    def place(self, path: str | Path) -> int | None:
-        """The number of a picture; None where it was not taken."""
-        return self._places.get(str(path))
+    def take(self, path: str, beside: int = 0) -> int | None:
+        """The number of a picture that was read, with room for ``beside`` characters that belong to it; None where it
+        was unreadable, or there is no room."""
+        if path not in self._read:
+            return None
+        new = path not in self._places
+        if not self.reserve(beside + (len(self._read[path]) if new else 0)):
+            self.left_out += 1
+            return None
+        if new:
+            self._places[path] = len(self.texts)
+            self.texts.append(self._read[path])
+        return self._places[path]
 
-    @property
-    def texts(self) -> list[str]:
-        """JPEG files in base64, by number."""
-        return self._texts
+    def reserve(self, characters: int) -> bool:
+        """Whether there was room for these, which are then taken."""
+        if characters > self._left:
+            return False
+        self._left -= characters
+        return True
+
+    def take_sheet(self, path: Path) -> str | None:
+        """A sheet of pictures, reduced, as a JPEG in base64; None where there is none, or no room for it."""
+        if not path.is_file():
+            return None
+        try:
+            image = read_image(path)
+        except ImageError:
+            return None
+        for side in SHEET_SIDES:
+            text = _encode(image, side)
+            if len(text) <= SHEET_SIZE:
+                break
+        return text if self.reserve(len(text)) else None
 
 
-def encode_sheet(path: Path) -> str | None:
-    """A sheet of pictures, reduced, as a JPEG in base64; None where there is none."""
-    if not path.is_file():
-        return None
-    try:
-        return _encode(read_image(path), SHEET_SIDE)
-    except ImageError:
-        return None
-
-
-def _encode_file(path: str) -> str | None:
+def _encode_file(path: Path) -> str | None:
     try:
         return _encode(read_image(path, needed=(SIDE, SIDE)), SIDE)
     except ImageError:

@@ -31,7 +31,15 @@ def make_data(root: Path, class_names=NAMES, test: int = 6, side: int = 20) -> P
 
 
 def make_model(
-    output: Path, models: Path, name: str, data: Path, wrong: dict[int, int], *, maps: bool = True, digest: str = "abc"
+    output: Path,
+    models: Path,
+    name: str,
+    data: Path,
+    wrong: dict[int, int],
+    *,
+    maps: bool = True,
+    digest: str = "abc",
+    fingerprint: str | None = None,
 ) -> np.ndarray:
     """One evaluated and explained model.
 
@@ -50,8 +58,14 @@ def make_model(
     probabilities = np.tile(((1 - sure) / (len(class_names) - 1))[:, None], (1, len(class_names))).astype(np.float32)
     probabilities[np.arange(len(paths)), predicted] = sure
     evaluation = evaluate_predictions(labels, probabilities, class_names)
-    folder = output / name
-    save_evaluation(folder, evaluation, Predictions(paths, labels, probabilities), class_names, {"network": digest})
+    folder, origin = output / name, {"network": digest, "data": fingerprint}
+    save_evaluation(
+        folder,
+        evaluation,
+        Predictions(paths, labels, probabilities),
+        class_names,
+        origin | {"command": f"python -m src.evaluate --model {name}"},
+    )
     heatmaps = np.random.default_rng(7).uniform(-0.2, 1, (len(paths), *CELLS)).astype(np.float32)
     if maps:
         explained = ExplainedPictures(
@@ -63,8 +77,13 @@ def make_model(
         )
         save_heatmaps(folder / "heatmaps.npz", explained, class_names, TrueClassMaps(index, again))
         summary = summarize_test_part(explained, [None] * len(paths), (20, 30), class_names, None)
-        record = {"model": name, "method": "gradcam", "title": "Grad-CAM", "network": digest, "explained_class": None}
-        write_json(folder / "explained.json", finite(record | summary))
+        record = {
+            "model": name,
+            "title": "Grad-CAM",
+            "command": "python -m src.gradcam --flips",
+            "explained_class": None,
+        }
+        write_json(folder / "explained.json", finite(record | origin | summary))
     make_bundle(models / name, class_names, digest)
     return heatmaps
 

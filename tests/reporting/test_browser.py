@@ -27,7 +27,8 @@ def made(tmp_path_factory):
     heatmaps = make_model(root / "out", root / "models", "first", data, WRONG)
     make_model(root / "out", root / "models", "second", data, {}, maps=False)
     make_audit(root / "out", data, [("train/owl/owl_0.png", "dark", "0.9", "dark <i>all over</i>", "", "")])
-    write_report(read_results(data, root / "models", root / "out"), root / "out" / "report.html")
+    results = read_results(data, root / "models", root / "out")
+    write_report(results, root / "out" / "report.html", "python -m src.report")
     return root / "out" / "report.html", heatmaps
 
 

@@ -1,6 +1,7 @@
 """What the page holds: names as text, JSON that ends nothing, a bounded size, maps as bytes."""
 
 import base64
+import html
 import json
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from src.imaging import write_image
 from src.pages.render import to_inline_json
 from src.report import main
 from src.reporting import gallery
-from src.reporting.gallery import choose_right, choose_wrong
+from src.reporting.gallery import choose_right, choose_wrong, fill_galleries
 from src.reporting.page import write_report
 from src.reporting.pictures import PicturePool, encode_maps
 from src.reporting.results import Answer, ModelResults, read_results
@@ -30,16 +31,16 @@ def _answer(number: int, true: str, predicted: str, confidence: float) -> Answer
 
 def test_of_too_many_wrong_answers_every_cell_has_some(monkeypatch):
     monkeypatch.setattr(gallery, "WRONG", 4)
-    answers = [_answer(n, "a", "b", 0.5 + n / 100) for n in range(9)] + [_answer(9, "b", "c", 0.4)]
+    answers = [_answer(n, "a", "b", 0.5 + n / 100) for n in range(9)] + [_answer(9, "b", "c", 0.95)]
     chosen = choose_wrong(_model(answers, ["a", "b", "c"]))
-    assert [answer.path for answer in chosen] == ["8.png", "7.png", "6.png", "9.png"]  # the surest first
+    assert [answer.path for answer in chosen] == ["8.png", "9.png", "7.png", "6.png"]  # the fullest cell first
 
 
 def test_right_answers_are_the_least_sure_of_each_class(monkeypatch):
     monkeypatch.setattr(gallery, "RIGHT", 2)
     answers = [_answer(n, name, name, 0.9 - n / 100) for n, name in enumerate("aaabb")]
     chosen = choose_right(_model(answers, ["a", "b"]))
-    assert [answer.path for answer in chosen] == ["4.png", "2.png", "3.png", "1.png"]
+    assert [answer.path for answer in chosen] == ["2.png", "4.png", "1.png", "3.png"]
 
 
 def test_json_cannot_end_its_script():
@@ -78,17 +79,32 @@ def test_the_table_of_colours_is_the_layer():
 
 
 def test_pictures_stay_within_their_budget(tmp_path):
-    paths = [tmp_path / f"{number}.png" for number in range(6)]
-    for path in paths:
-        write_image(path, np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8))
+    names = [f"{number}.png" for number in range(6)]
+    for name in names:
+        write_image(tmp_path / name, np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8))
     (tmp_path / "broken.png").write_text("no picture")
-    one = PicturePool()
-    one.add(paths[:1])
-    pool = PicturePool(budget=3 * len(one.texts[0]) + 10)
-    pool.add([paths[0], tmp_path / "broken.png", paths[1], paths[0]])
-    pool.add(paths)
-    assert [pool.place(path) for path in paths] == [0, 1, 2, None, None, None]
-    assert pool.left_out == 3 and pool.unreadable == [str(tmp_path / "broken.png")]
+    one = PicturePool(tmp_path)
+    one.read(names[:1])
+    assert one.take("0.png") == 0 and one.take("1.png") is None  # not read
+    pool = PicturePool(tmp_path, budget=3 * len(one.texts[0]) + 10)
+    pool.read([*names, "broken.png"])
+    assert [pool.take(name, beside=4) for name in ("0.png", "0.png", "broken.png")] == [0, 0, None]
+    assert [pool.take(name) for name in names] == [0, 1, 2, None, None, None]
+    assert pool.left_out == 3 and pool.unreadable == ["broken.png"]
+    assert pool.take("1.png", beside=2) == 1 and pool.take("1.png", beside=1) is None
+
+
+def test_every_model_has_its_share_of_a_full_page(tmp_path, monkeypatch):
+    data = make_data(tmp_path / "data", test=12)
+    for name in ("first", "second"):
+        make_model(tmp_path / "out", tmp_path / "models", name, data, dict.fromkeys(range(1, 12), 1))
+    results = read_results(data, tmp_path / "models", tmp_path / "out")
+    full = fill_galleries(results.models, PicturePool(data))
+    assert [len(rows) for rows in full.values()] == [36, 36]
+    rows = fill_galleries(results.models, PicturePool(data, budget=15_000))
+    first, second = map(len, rows.values())
+    assert 0 < second <= first <= second + 1 < 36
+    assert all(row["true"] != row["predicted"] for found in rows.values() for row in found)  # the wrong ones first
 
 
 def test_300_wrong_pictures_take_less_than_15_mb(tmp_path, monkeypatch):
@@ -101,9 +117,10 @@ def test_300_wrong_pictures_take_less_than_15_mb(tmp_path, monkeypatch):
     wrong = {**dict.fromkeys(range(150), 1), **dict.fromkeys(range(155, 305), 0)}
     monkeypatch.setattr("src.evaluation.artefacts._draw_top_losses", lambda *given: None)  # takes its time
     make_model(tmp_path / "out", tmp_path / "models", "m", data, wrong)
-    written = write_report(read_results(data, tmp_path / "models", tmp_path / "out"), tmp_path / "report.html")
+    results = read_results(data, tmp_path / "models", tmp_path / "out")
+    written = write_report(results, tmp_path / "report.html", "python -m src.report")
     assert written["bytes"] == (tmp_path / "report.html").stat().st_size < 15_000_000
-    assert written["pictures"] + written["left_out"] == 310 and written["pictures"] > 250
+    assert written["pictures"] + written["left_out"] == 310 and written["pictures"] > 150
 
 
 @pytest.fixture
@@ -126,10 +143,10 @@ def test_the_command_writes_one_file_that_asks_for_nothing(made, capsys):
     assert "python -m src.baseline_cnn --epochs 2" in text and "abc" in text
 
 
-def test_a_picture_that_is_gone_is_a_note(made):
-    Path("data/test/cat/cat_1.png").unlink()
+def test_a_picture_that_cannot_be_read_is_a_note(made):
+    Path("data/test/cat/cat_1.png").write_text("no picture")
     assert main([]) == 0
-    assert "1 pictures could not be read any more" in Path("gradcam/report.html").read_text(encoding="utf-8")
+    assert "1 pictures could not be read" in Path("gradcam/report.html").read_text(encoding="utf-8")
 
 
 def _without(path: str, *names: str) -> None:
@@ -139,15 +156,20 @@ def _without(path: str, *names: str) -> None:
 
 def test_results_of_an_earlier_version(made, capsys):
     _without("models/transfer/bundle.json", "command", "metrics", "versions", "training_seconds")
-    _without("gradcam/transfer/metrics.json", "network", "data", "seen_in_training", "members", "gap", "temperature")
-    _without("gradcam/transfer/explained.json", "network")
+    _without("gradcam/transfer/metrics.json", "data", "seen_in_training", "members", "gap", "temperature", "command")
     assert main([]) == 0, capsys.readouterr().err
-    _without("gradcam/transfer/explained.json", "blob_pointing_game", "pointing_game")
-    assert main([]) == 2 and "run python -m src.evaluate" in capsys.readouterr().err
     _without("gradcam/transfer/explained.json", "activation_strength")
-    assert main([]) == 0 and "lacks activation_strength" in capsys.readouterr().err
+    assert main([]) == 0 and "activation_strength is missing" in capsys.readouterr().err
     _without("gradcam/transfer/metrics.json", "calibration")
-    assert main([]) == 2 and "run its command again" in capsys.readouterr().err
+    assert main([]) == 2 and "calibration is missing" in capsys.readouterr().err
+
+
+def test_the_reproduction_names_what_was_typed(made):
+    assert main(["--json"]) == 0
+    text = html.unescape(Path("gradcam/report.html").read_text(encoding="utf-8"))
+    commands = text.split('aria-label="Commands">')[1].split("</pre>")[0].splitlines()
+    training, evaluation = "python -m src.baseline_cnn --epochs 2", "python -m src.evaluate --model transfer"
+    assert commands == [training, evaluation, "python -m src.gradcam --flips", "python -m src.report"]
 
 
 def test_errors_are_a_sentence(tmp_path, monkeypatch, capsys):
