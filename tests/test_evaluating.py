@@ -83,8 +83,12 @@ def test_all_at_once(models, small_data, tmp_path, capsys):
         nll = -np.log(rows[np.arange(12), labels]).mean()
         assert figures["calibration"]["nll"] == pytest.approx(nll, rel=1e-4)
         saved = json.loads((tmp_path / name / "metrics.json").read_text())
-        digest = None if name == "ensemble" else load_bundle(name, models).digest
-        assert saved == figures | {"network": digest, "data": None}
+        digests = [load_bundle(each, models).digest for each in ("first", "second")]
+        origin = {"network": digests[name == "second"]}
+        if name == "ensemble":
+            origin = {"network": None, "member_networks": digests}
+        assert saved.pop("command").startswith("python -m src.evaluate --models-dir ")
+        assert saved == figures | origin | {"data": None}
         bins = figures["calibration"]["reliability"]
         assert sum(row["n"] for row in bins) == 12 and sum(row["right"] for row in bins) == right[name].sum()
         assert len(_rows(tmp_path / name / "predictions.csv")) == 12

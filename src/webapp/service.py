@@ -74,9 +74,9 @@ class Service:
             return {}
         return {
             model.name: [
-                TestError(Path(answer.path), answer.true, answer.predicted, answer.confidence)
+                TestError(results.data.folder / answer.path, answer.true, answer.predicted, answer.confidence)
                 for answer in model.wrong
-                if Path(answer.path).is_file()
+                if (results.data.folder / answer.path).is_file()
             ][:ERRORS]
             for model in results.models
             if model.name in self.names

@@ -137,6 +137,31 @@ def test_a_picture_is_enlarged_and_the_keyboard_goes_on(page):
     assert not page.locator("#enlarged").is_visible()
 
 
+def test_at_either_end_the_keyboard_still_goes_on(page):
+    page.locator("#gallery li button").first.click()
+    titles = []
+    for _ in range(5):  # of 4 pictures
+        page.locator("#next").press("Enter")
+        titles.append(page.inner_text("#enlarged-title"))
+    assert len(set(titles)) == 3 and page.locator("#next").get_attribute("aria-disabled") == "true"
+    assert page.locator("#next").evaluate("e => e === document.activeElement")
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#enlarged-title") == titles[1]
+
+
+def test_what_is_not_here_is_counted(page):
+    _field(page, "Answers").select_option("right")
+    assert page.inner_text("#count") == "14 pictures of first"  # all of them: 12 of a class at most, here 4 to 5
+    _field(page, "Confidence from").fill("90")
+    assert " of first" in page.inner_text("#count") and "14" not in page.inner_text("#count")
+
+
+def test_the_tile_shows_the_wrong_pictures_of_its_own_model(page):
+    page.locator("#model-choice").select_option("second")
+    page.get_by_role("button", name="look at them").click()
+    assert page.locator("#model-choice").input_value() == "0" and len(_cards(page)) == 4
+
+
 def test_the_saved_list_is_harmless(page):
     _field(page, "Answers").select_option("all")
     with page.expect_download() as download:
@@ -154,7 +179,14 @@ def test_themes_and_opacity(page):
     page.get_by_role("button", name="Dark").click()
     assert page.evaluate(ground) != light
     page.get_by_label("Opacity of the maps").fill("30")
-    assert page.locator("#gallery canvas").first.evaluate("c => getComputedStyle(c).opacity") == "0.3"
+    opacity = "canvas => getComputedStyle(canvas).opacity"
+    assert page.locator("#gallery canvas").first.evaluate(opacity) == "0.3"
+    page.locator("#gallery li button").first.click()
+    assert page.locator("#enlarged canvas").first.evaluate(opacity) == "0.3"
+    page.keyboard.press("Escape")
+    page.locator("[data-model='0'] .matrix .cell[data-true='0'][data-predicted='1']").click()
+    assert page.get_by_label("Opacity of the maps").input_value() == "100"
+    assert page.locator("#gallery canvas").first.evaluate(opacity) == "1"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -171,5 +203,8 @@ def test_it_is_accessible_and_fits(made, browser, scheme, width):
 def test_it_prints(made, browser, tmp_path):
     opened = browser.new_page()
     opened.goto(made[0].as_uri())
+    opened.locator("#filters [name=kind]").select_option("all")
+    opened.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert opened.locator("details:not([open])").count() == 0 and opened.locator("#gallery li").count() == 18
     opened.pdf(path=tmp_path / "report.pdf", format="A4")
     assert (tmp_path / "report.pdf").stat().st_size > 50_000
