@@ -64,6 +64,7 @@ def describe_model(model: ModelResults, pool: PicturePool) -> dict:
         "metrics": metrics,
         "facts": facts,
         "wrong": len(model.wrong),
+        "wrong_shown": 0,  # known once the gallery is filled
         "has_maps": model.maps is not None,
         "curves": draw_curves(model.name, model.history, (facts["metrics"] or {}).get("epoch")),
         "confidence": [

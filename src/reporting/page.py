@@ -40,36 +40,30 @@ def _render(results: Results, pool: PicturePool, samples: dict, audit: list[dict
     for kind in audit:
         for row in kind["rows"]:
             row["pictures"] = [(pool.take(name), name) for name in row["files"]]
-    models = [describe_model(model, pool) for model in results.models]
-    rows = fill_galleries(results.models, pool)
-    for model in models:
-        model["wrong_shown"] = sum(row["true"] != row["predicted"] for row in rows[model["name"]])
-    content = {
-        "pictures": pool.texts,
-        "colors": encode_colors(),
-        "models": [
-            {
-                "name": model.name,
-                "classes": model.class_names,
-                "cells": list_cells(model.metrics),
-                "rows": rows[model.name],
-            }
-            for model in results.models
-        ],
+    described = {model.name: describe_model(model, pool) for model in results.models}
+    context = {
+        "date": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
+        "data": results.data,
+        "models": list(described.values()),
+        "pairs": compare_models(results.models),
+        "samples": samples,
+        "audit": audit,
+        "reproduction": describe_reproduction(results, command),
     }
-    return render_page(
-        _TEMPLATE,
-        {"share": _share, "figure": _figure, "seconds": _seconds},
-        date=datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
-        data=results.data,
-        notes=results.notes + _note_pictures(pool),
-        models=models,
-        pairs=compare_models(results.models),
-        samples=samples,
-        audit=audit,
-        reproduction=describe_reproduction(results, command),
-        content=to_inline_json(content),
-    )
+    without = _fill_template(context | {"notes": [], "content": ""})
+    pool.leave_beside(len(without))
+    rows = fill_galleries(results.models, pool)
+    for name, model in described.items():
+        model["wrong_shown"] = sum(row["true"] != row["predicted"] for row in rows[name])
+    content = {"pictures": pool.texts, "colors": encode_colors(), "models": []}
+    for model in results.models:
+        each = {"name": model.name, "classes": model.class_names, "cells": list_cells(model.metrics)}
+        content["models"].append(each | {"rows": rows[model.name]})
+    return _fill_template(context | {"notes": results.notes + _note_pictures(pool), "content": to_inline_json(content)})
+
+
+def _fill_template(context: dict) -> str:
+    return render_page(_TEMPLATE, {"share": _share, "figure": _figure, "seconds": _seconds}, **context)
 
 
 def _note_pictures(pool: PicturePool) -> list[str]:

@@ -16,7 +16,7 @@ from src.threads import map_threads
 SIDE = 256  # pixels of a picture's longer side
 SHEET_SIDES = (1800, 1200, 800)  # of a sheet's width; the first that keeps it small
 SHEET_SIZE = 700_000  # characters
-BUDGET = 13 * 2**20  # characters of all that is put into the page: it stays under 15 MB
+BUDGET = 14_500_000  # characters of the whole page: it stays under 15 MB
 LARGEST_MAP = 32  # cells of a side; what is finer is averaged
 _QUALITY = 80
 
@@ -26,7 +26,7 @@ class PicturePool:
 
     Args:
         folder: that all paths are below.
-        budget: characters of all that is taken.
+        budget: characters of all that is taken, and of the page around it.
 
     Attributes:
         texts: JPEG files in base64, by number.
@@ -35,7 +35,7 @@ class PicturePool:
     """
 
     def __init__(self, folder: Path, budget: int = BUDGET):
-        self._folder, self._left = folder, budget
+        self._folder, self._budget, self._left = folder, budget, budget
         self._places: dict[str, int] = {}
         self._read: dict[str, str] = {}
         self.texts: list[str] = []
@@ -73,6 +73,10 @@ class PicturePool:
             return False
         self._left -= characters
         return True
+
+    def leave_beside(self, characters: int) -> None:
+        """Leave room for a page of so many characters, its sheets among them, beside the pictures taken so far."""
+        self._left = max(0, self._budget - characters - sum(map(len, self.texts)))
 
     def take_sheet(self, path: Path) -> str | None:
         """A sheet of pictures, reduced, as a JPEG in base64; None where there is none, or no room for it."""
