@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 
 from src.errors import UserError
 from src.webapp.page import render_app
@@ -20,7 +21,8 @@ from src.webapp.uploads import MAX_BYTES, Upload
 
 Result = TypeVar("Result")
 WAITING = 40  # pictures at once, beyond which visitors are asked to come again
-DECODING = 2  # at once, since a large picture takes 200 MB meanwhile
+DECODING = 2  # at once, since a large picture takes 400 MB meanwhile
+RECEIVING = 60  # seconds that a picture may take to arrive, so that nobody holds a place for ever
 
 
 class Probability(BaseModel):
@@ -110,13 +112,19 @@ class Turns:
 
 
 async def _receive(request: Request) -> bytes:
-    """The body, no more of it than is allowed. Raises ``UserError``."""
+    """The body, no more of it than is allowed, in no more time. Raises ``UserError``."""
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BYTES:
-            raise TooLarge(f"the picture is larger than {MAX_BYTES // 2**20} MB; send a smaller one")
-        parts.append(part)
+    try:
+        async with asyncio.timeout(RECEIVING):
+            async for part in request.stream():
+                size += len(part)
+                if size > MAX_BYTES:
+                    raise TooLarge(f"the picture is larger than {MAX_BYTES // 2**20} MB; send a smaller one")
+                parts.append(part)
+    except TimeoutError as error:
+        raise UserError(f"the picture did not arrive within {RECEIVING} seconds; send a smaller one") from error
+    except ClientDisconnect as error:
+        raise UserError("the picture did not arrive") from error
     return b"".join(parts)
 
 

@@ -274,6 +274,18 @@ def test_who_has_left_is_passed_over():
     assert slow.computed == [list(RED), list(BLUE)]
 
 
+def test_who_sends_too_slowly_gives_the_place_back(app, monkeypatch):
+    monkeypatch.setattr(api, "RECEIVING", 0.3)
+    slow = http.client.HTTPConnection(app.address.removeprefix("http://"), timeout=20)
+    slow.putrequest("POST", "/predict")
+    slow.putheader("Content-Length", "1000")
+    slow.endheaders(b"only this")
+    answer = slow.getresponse()
+    assert answer.status == 400 and b"did not arrive within" in answer.read()
+    slow.close()
+    assert app.get("/health")[1]["waiting"] == 0
+
+
 def test_an_error_of_ours_is_owned_up_to(capfd):
     class Broken(Slow):
         def predict(self, upload, model, top):
