@@ -62,7 +62,7 @@ def _choose_names(arguments) -> list[str]:
 @command
 def main(argv=None) -> None:
     arguments = _parse(argv)
-    from src.webapp.server import LOOPBACK, address_of, allowed_hosts, create_server, open_socket
+    from src.webapp.server import address_of, allowed_hosts, create_server, is_private, open_socket
 
     names = _choose_names(arguments)
     with open_socket(arguments.host, arguments.port) as bound:
@@ -73,15 +73,14 @@ def main(argv=None) -> None:
 
         service = Service(names, arguments)
         service.warm_up()
-        bound.listen()  # who comes before the server runs is kept waiting, not refused
         address = address_of(bound)
         ready = f"Open {address} in a browser; Ctrl-C ends it."
         print(format_json({"address": address, "models": list(service.names)}) if arguments.json else ready, flush=True)
-        if arguments.host not in LOOPBACK:
+        if not is_private(bound):
             say("Other machines can reach it, too; there is no password.")
         if arguments.open and not webbrowser.open(address):
             say(f"No browser could be started; open {address} yourself.")
-        server = create_server(create_api(service, allowed_hosts(arguments.host)))
+        server = create_server(create_api(service, allowed_hosts(bound)))
         server.run(sockets=[bound])
 
 

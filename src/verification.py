@@ -32,6 +32,10 @@ _SUFFIXES = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "AVIF": (".avif",),
 }
+# What a stranger may send. Each scan of a progressive JPEG goes over the whole picture, and 92 bytes make one.
+_SCAN, _MOST_SCANS = b"\xff\xda", 100
+# Other formats cannot be decoded at reduced scale, and may hold eight bytes for a pixel.
+_JPEG_SHARE = 3 / 8
 IRREGULAR = "irregular"  # how a reason begins that is mostly none to leave the picture out
 _LOST_BYTES = 256  # zeros in a row; disks lose blocks of 512 bytes or more
 # Within a scan FF stands before 00 (a byte of data) and D0 to D7 (restarts); before anything else it is a marker. What
@@ -105,6 +109,13 @@ def verify_upload(encoded: bytes, name: str, max_bytes: int, max_pixels: int) ->
         _check_length(name, len(encoded), max_bytes)
         try:
             with _open(io.BytesIO(encoded), name, max_pixels) as image:
+                jpeg = image.format in ("JPEG", "MPO")
+                if jpeg and encoded.count(_SCAN) > _MOST_SCANS:
+                    raise ImageError(name, f"a JPEG of more than {_MOST_SCANS} scans, which no camera makes")
+                if not jpeg and image.width * image.height > max_pixels * _JPEG_SHARE:
+                    raise ImageError(
+                        name, f"{image.width} x {image.height} pixels are too many for a {image.format}; send a JPEG"
+                    )
                 image.draft("RGB", (512, 512))
                 image.load()
         except pillow().UnidentifiedImageError as error:

@@ -11,7 +11,8 @@ import sys
 import pytest
 
 from src.app import main
-from src.webapp.server import address_of, allowed_hosts, open_socket
+from src.errors import UserError
+from src.webapp.server import address_of, allowed_hosts, is_private, open_socket
 from tests.conftest import ROOT, check_user_error, run_command
 from tests.webapp.served import encode, halves, save_color_model
 
@@ -50,7 +51,6 @@ def test_a_model_that_is_not_there_and_a_port_that_is_taken(tmp_path):
     missing = run_command("-m", "src.app", "--port", 0, "--models-dir", tmp_path, "--model", "nope")
     check_user_error(missing, "no model nope")
     with open_socket("127.0.0.1", 0) as taken:
-        taken.listen()
         port = taken.getsockname()[1]
         check_user_error(run_command("-m", "src.app", "--port", port), f"port {port} is taken", "--port")
 
@@ -69,11 +69,20 @@ def test_addresses(capsys):
     assert "not an address of this machine" in capsys.readouterr().err
     with open_socket("0.0.0.0", 0) as bound:
         assert address_of(bound) == f"http://127.0.0.1:{bound.getsockname()[1]}"
-    assert allowed_hosts("0.0.0.0") is None and "localhost" in allowed_hosts("127.0.0.1")
+        assert allowed_hosts(bound) is None and not is_private(bound)
+    assert main(["--host", "a..b"]) == 2 and "no such address" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2", "127.1"])
+def test_every_spelling_of_this_machine_is_guarded(host):
+    with open_socket(host, 0) as bound:
+        assert is_private(bound) and {"localhost", bound.getsockname()[0]} <= allowed_hosts(bound)
 
 
 def test_two_sockets_do_not_share_a_port():
     with open_socket("127.0.0.1", 0) as bound:
-        bound.listen()
-        with socket.create_connection(bound.getsockname()[:2], timeout=5):
+        port = bound.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} is taken"):
+            open_socket("127.0.0.1", port)
+        with socket.create_connection(bound.getsockname()[:2], timeout=5):  # who comes early is kept waiting
             pass

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from src.errors import UserError
@@ -21,8 +22,8 @@ from src.webapp.uploads import MAX_BYTES, Upload
 
 Result = TypeVar("Result")
 WAITING = 40  # pictures at once, beyond which visitors are asked to come again
-DECODING = 2  # at once, since a large picture takes 400 MB meanwhile
-RECEIVING = 60  # seconds that a picture may take to arrive, so that nobody holds a place for ever
+DECODING = 1  # at once, since a large picture takes 400 MB meanwhile
+RECEIVING = 60  # seconds that a picture may take to arrive
 
 
 class Probability(BaseModel):
@@ -62,6 +63,15 @@ class Health(BaseModel):
     status: str
     models: list[str]
     waiting: int = Field(description="pictures that are being worked on or wait")
+
+
+class WrongAnswer(BaseModel):
+    """A test picture that a model got wrong."""
+
+    true: str
+    predicted: str
+    confidence: float
+    file: str
 
 
 class Problem(BaseModel):
@@ -135,11 +145,14 @@ _PICTURE = {
         "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-_PROBLEMS = {
+_REFUSED = {
     400: {"model": Problem, "description": "No picture, or an unknown model, method or class"},
-    413: {"model": Problem, "description": "Too large"},
+    403: {"model": Problem, "description": "Asked by another site's page"},
+    500: {"model": Problem, "description": "An error of ours"},
     503: {"model": Problem, "description": "Too many wait; come again"},
 }
+_PROBLEMS = _REFUSED | {413: {"model": Problem, "description": "Too large"}}
+_FILE = {200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "The file"}}
 _LEFT = Response(status_code=499)  # nobody reads it
 
 Model = Annotated[str | None, Query(description="a model of /health; the first where none is named")]
@@ -179,18 +192,19 @@ def create_api(service: Service, hosts: frozenset[str] | None) -> FastAPI:
         """Whether the service answers, by which models, and how many wait."""
         return Health(status="ok", models=list(service.names), waiting=turns.waiting)
 
-    @api.get("/classes", responses=_PROBLEMS)
+    @api.get("/classes", responses=_REFUSED)
     async def classes(request: Request, model: Model = None) -> list[str]:
         """The classes of a model, in its own order."""
-        name = model or default
-        bundle = await turns.compute(request, lambda: service.bundle(name))
+        async with turns.enter():
+            bundle = await turns.compute(request, lambda: service.bundle(model or default))
         return list(bundle.class_names) if bundle else []
 
     @api.post("/predict", response_model=Prediction, responses=_PROBLEMS, openapi_extra=_PICTURE)
     async def predict(request: Request, model: Model = None, top: Top = None):
         """What is in the picture."""
+        encoded = await _receive(request)
         async with turns.enter():
-            upload = await turns.decode(await _receive(request))
+            upload = await turns.decode(encoded)
             found = await turns.compute(request, lambda: service.predict(upload, model or default, top))
         return _LEFT if found is None else JSONResponse(found)
 
@@ -203,31 +217,48 @@ def create_api(service: Service, hosts: frozenset[str] | None) -> FastAPI:
         versus: Versus = None,
     ):
         """Which parts of the picture speak for a class."""
+        encoded = await _receive(request)
         async with turns.enter():
-            upload = await turns.decode(await _receive(request))
+            upload = await turns.decode(encoded)
             found = await turns.compute(
-                request, lambda: service.explain(upload, model or default, method, class_name, versus)
+                request, lambda: service.explain(upload, model or default, spell(method), class_name, versus)
             )
         return _LEFT if found is None else JSONResponse(found)
 
     @api.get("/errors")
-    async def errors(model: Model = None) -> list[dict]:
+    async def errors(model: Model = None) -> list[WrongAnswer]:
         """Test pictures that a model got wrong, the surest first, where it was evaluated."""
         known = await asyncio.to_thread(lambda: service.errors)
         return [
-            {"true": each.true, "predicted": each.predicted, "confidence": each.confidence, "file": each.path.name}
+            WrongAnswer(true=each.true, predicted=each.predicted, confidence=each.confidence, file=each.path.name)
             for each in known.get(model or default, [])
         ]
 
-    @api.get("/errors/picture", response_class=FileResponse, responses=_PROBLEMS)
+    @api.get("/errors/picture", response_class=FileResponse, responses=_REFUSED | _FILE)
     async def error_picture(number: Number, model: Model = None) -> FileResponse:
         """One of them, as its file is."""
-        found = service.errors.get(model or default, [])
+        known = await asyncio.to_thread(lambda: service.errors)
+        found = known.get(model or default, [])
         if number >= len(found) or not found[number].path.is_file():
             raise UserError("there is no such test picture any more; load the page anew")
         return FileResponse(found[number].path)
 
+    def describe() -> dict:
+        """The description, without the answer of 422 that FastAPI promises: here it is 400."""
+        if api.openapi_schema is None:
+            found = FastAPI.openapi(api)
+            for path in found["paths"].values():
+                for operation in path.values():
+                    operation["responses"].pop("422", None)
+        return api.openapi_schema
+
+    api.openapi = describe
     return api
+
+
+def spell(method: str) -> str:
+    """A method's name as it was meant: in an address + stands for a space, and gradcam++ has no spaces."""
+    return method.replace(" ", "+")
 
 
 def _explain_errors(api: FastAPI) -> None:
@@ -241,6 +272,10 @@ def _explain_errors(api: FastAPI) -> None:
     async def refuse_values(request: Request, error: RequestValidationError) -> JSONResponse:
         found = error.errors()[0]
         return JSONResponse({"error": f"{found['loc'][-1]}: {found['msg']}."}, 400)
+
+    @api.exception_handler(HTTPException)
+    async def refuse_address(request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": f"{error.detail}: /openapi.json says what there is."}, error.status_code)
 
     @api.exception_handler(Busy)
     async def put_off(request: Request, error: Busy) -> JSONResponse:
@@ -285,8 +320,16 @@ class Guard:
 
     def _refuse(self, headers: Headers) -> str | None:
         host, origin = headers.get("host", ""), headers.get("origin")
-        if self._hosts is not None and urlsplit(f"//{host}").hostname not in self._hosts:
+        if self._hosts is not None and _host_name(host) not in self._hosts:
             return "This server is for this machine alone; open it by its own address."
         if origin is not None and origin.partition("://")[2] != host:
             return "Requests of other sites' pages are refused."
+        return None
+
+
+def _host_name(host: str) -> str | None:
+    """The name or address of a Host header, without the port; None where it is malformed."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
         return None

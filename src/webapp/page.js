@@ -5,7 +5,9 @@
   const CLASSES = 8; // with their confidences
   const element = (id) => document.getElementById(id);
   const find = (selector, within = document) => within.querySelector(selector);
-  let picture = null, underway = null, answers = [];
+  let picture = null; // the last one that could be read
+  let underway = null; // what aborts the questions that are being answered
+  let answered = false, newest = 0;
 
   class Problem extends Error {}
 
@@ -45,44 +47,56 @@
 
   // ------------------------------------------------------------------------------------------------ the answer
 
-  async function explain(method, signal) {
-    const asked = new URLSearchParams({ model: element("model").value, method });
-    if (element("class").value) asked.set("class", element("class").value);
-    if (element("versus").value) asked.set("versus", element("versus").value);
-    return read(await request(`/explain?${asked}`, { method: "POST", body: picture, signal }));
+  // What is asked is settled at once: what is chosen meanwhile is the next question.
+  function ask() {
+    const [model, name, versus] = ["model", "class", "versus"].map((id) => element(id).value);
+    return [element("method").value, element("second").value].filter(Boolean).map((method) => {
+      const asked = new URLSearchParams({ model, method });
+      if (name && settings.methods[method].of_a_class) asked.set("class", name);
+      if (versus && versus !== name && settings.methods[method].of_a_class) asked.set("versus", versus);
+      return `/explain?${asked}`;
+    });
   }
 
-  async function refresh() {
-    if (!picture) return;
+  async function refresh(sent = picture) {
+    if (!sent) return;
     underway?.abort();
     const mine = underway = new AbortController();
     complain("");
     say("Working …");
     document.body.classList.add("busy");
-    const patience = setTimeout(async () => {
-      const health = await read(await fetch("/health"));
-      if (mine === underway && !mine.signal.aborted) say(`Working … ${health.waiting} pictures in the queue, yours among them.`);
-    }, 1500);
+    const patience = setTimeout(() => tellQueue(mine), 1500);
+    const found = [];
     try {
-      const methods = [element("method").value, element("second").value].filter(Boolean);
-      const found = [];
-      for (const method of methods) {
-        found.push(await explain(method, mine.signal));
-        if (mine === underway) show(found);
+      for (const address of ask()) {
+        found.push(await read(await request(address, { method: "POST", body: sent, signal: mine.signal })));
+        if (mine !== underway) return;
+        picture = sent;
+        show(found);
       }
     } catch (error) {
       if (error.name === "AbortError" || mine !== underway) return;
       if (!(error instanceof Problem)) throw error;
       complain(error.message);
-      say(answers.length ? "The answer below is the one before." : "No answer.");
+      say(found.length ? "The other method's map is below." : answered ? "The answer below is the one before." : "No answer.");
     } finally {
       clearTimeout(patience);
       if (mine === underway) document.body.classList.remove("busy");
     }
   }
 
+  async function tellQueue(mine) {
+    try {
+      const { waiting } = await read(await request("/health"));
+      const others = waiting > 1 ? ` ${waiting - 1} more in the queue.` : "";
+      if (mine === underway && !mine.signal.aborted && document.body.classList.contains("busy")) say(`Working …${others}`);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error; // the question itself will say it
+    }
+  }
+
   function show(found) {
-    answers = found;
+    answered = true;
     const [first] = found, best = first.classes[0], result = element("result");
     if (result.hidden) requestAnimationFrame(() => element("answer").scrollIntoView({ block: "nearest" }));
     result.hidden = false;
@@ -159,27 +173,42 @@
 
   // ----------------------------------------------------------------------------------------------- the picture
 
-  function take(blob) {
-    if (!blob) return;
+  async function take(blob) {
     if (blob.size > settings.most_bytes) {
       complain(`This file is larger than ${Math.floor(settings.most_bytes / 2 ** 20)} MB; take a smaller one.`);
       return;
     }
-    picture = blob;
+    const mine = ++newest;
+    let content;
+    try {
+      content = new Blob([await blob.arrayBuffer()]); // as it is now, whatever becomes of the file
+    } catch {
+      complain("This file cannot be read (was it moved or changed?); choose it again.");
+      return;
+    }
+    if (mine !== newest) return;
     element("class").value = element("versus").value = "";
-    refresh();
     element("answer").scrollIntoView({ block: "nearest" }); // on a telephone it lies below
+    await refresh(content);
+  }
+  function takeFirst(files) {
+    if (files.length) take(files[0]);
+    else complain("That was no file; drop or paste a picture.");
   }
 
   async function photograph() {
     const dialog = element("viewfinder"), video = find("video", dialog);
+    if (!navigator.mediaDevices) { // as on a telephone that came by an address of the network: its own camera
+      element("file").setAttribute("capture", "environment");
+      element("file").click();
+      element("file").removeAttribute("capture");
+      return;
+    }
     let stream;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: true });
     } catch {
-      element("file").setAttribute("capture", "environment"); // a telephone's own camera
-      element("file").click();
-      element("file").removeAttribute("capture");
+      complain("The camera cannot be used: there is none, or the browser was not allowed to. Choose a picture instead.");
       return;
     }
     video.srcObject = stream;
@@ -195,14 +224,17 @@
     });
     for (const track of stream.getTracks()) track.stop();
     dialog.close();
-    take(taken);
+    if (taken) take(taken);
   }
 
   // ------------------------------------------------------------------------------------------------- the model
 
   async function chooseModel() {
     const model = element("model").value, asked = new URLSearchParams({ model });
-    answers = [];
+    underway?.abort();
+    underway = null;
+    document.body.classList.remove("busy");
+    answered = false;
     element("result").hidden = true;
     complain("");
     say("The model is being loaded …");
@@ -218,6 +250,7 @@
       say("No picture yet.");
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      if (model !== element("model").value) return;
       complain(error.message);
       say("No answer.");
       return;
@@ -234,10 +267,12 @@
       const button = make("button", { type: "button" }, make("img", { src: address, alt: "", loading: "lazy" }), text);
       button.setAttribute("aria-label", `${each.file}: predicted ${text}`);
       button.addEventListener("click", async () => {
+        const mine = ++newest;
         try {
           const response = await request(address);
           if (!response.ok) await read(response);
-          take(await response.blob());
+          const content = await response.blob();
+          if (mine === newest) await take(content);
         } catch (error) {
           if (!(error instanceof Problem)) throw error;
           complain(error.message);
@@ -257,12 +292,12 @@
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
-    take(event.dataTransfer.files[0]);
+    takeFirst(event.dataTransfer.files);
   });
-  document.addEventListener("paste", (event) => take([...event.clipboardData.files][0]));
+  document.addEventListener("paste", (event) => takeFirst(event.clipboardData.files));
   element("choose").addEventListener("click", () => element("file").click());
   element("file").addEventListener("change", () => {
-    take(element("file").files[0]);
+    if (element("file").files.length) take(element("file").files[0]);
     element("file").value = ""; // so that the same file can be chosen again
   });
   element("camera").addEventListener("click", photograph);
@@ -271,7 +306,7 @@
   const methods = Object.entries(settings.methods).map(([name, { title, slow }]) => [name, slow ? `${title} (slow)` : title]);
   element("method").replaceChildren(...methods.map((each) => option(...each)));
   element("second").replaceChildren(option("", "–"), ...methods.map((each) => option(...each)));
-  for (const id of ["class", "versus", "method", "second"]) element(id).addEventListener("change", refresh);
+  for (const id of ["class", "versus", "method", "second"]) element(id).addEventListener("change", () => refresh());
   element("opacity").addEventListener("input", () => find(".panels").style.setProperty("--opacity", element("opacity").value / 100));
   find(".choices").addEventListener("submit", (event) => event.preventDefault());
   function setTheme(dark) {

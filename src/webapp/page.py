@@ -18,7 +18,10 @@ def render_app(service: Service) -> tuple[str, str]:
     """The page, and the Content-Security-Policy that it is sent with: nothing from elsewhere, nothing to elsewhere."""
     content = {
         "models": list(service.names),
-        "methods": {name: {"title": entry.title, "slow": entry.many_passes} for name, entry in EXPLAINERS.items()},
+        "methods": {
+            name: {"title": entry.title, "slow": entry.many_passes, "of_a_class": name != "eigencam"}
+            for name, entry in EXPLAINERS.items()
+        },
         "most_bytes": MAX_BYTES,
         "colors": {"unsigned": _colors(False), "signed": _colors(True)},
     }

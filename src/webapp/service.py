@@ -12,12 +12,14 @@ import cv2
 import numpy as np
 
 from src.bundle import Bundle, load_bundle
+from src.bundle_facts import find_bundle
 from src.errors import UserError
 from src.explainers.base import Explainer
 from src.explainers.registry import EXPLAINERS
 from src.explaining import CLIP, Task
 from src.heatmap_drawing import heatmap_layer, scale_maximum
-from src.model_choice import model_name, plain_facts
+from src.model_choice import BUNDLE_FILE, model_name, plain_facts
+from src.progress import say
 from src.reporting.results import read_results
 from src.webapp.uploads import Upload, encode_jpeg, encode_png
 
@@ -49,6 +51,7 @@ class Service:
         self.names = {model_name(name): name for name in names}
         self._arguments = arguments
         self._bundles: dict[str, Bundle] = {}
+        self._states: dict[str, object] = {}
         self._tasks: OrderedDict[tuple[str, int | None], Task] = OrderedDict()
         self._explainers: dict[tuple[str, int | None, str], Explainer] = {}
 
@@ -58,10 +61,22 @@ class Service:
         """The model of that name, loaded once. Raises ``UserError`` where it is none of the service's, or damaged."""
         if name not in self.names:
             raise UserError(f"there is no model {name}; there are {', '.join(self.names)}")
+        given = self.names[name]
+        state = _file_state(given, self._arguments.models_dir)
+        if name in self._bundles and self._states[name] != state:
+            self._forget(name)
         if name not in self._bundles:
-            given = self.names[name]
+            self._states[name] = state
             self._bundles[name] = load_bundle(given, self._arguments.models_dir, **plain_facts(given, self._arguments))
         return self._bundles[name]
+
+    def _forget(self, name: str) -> None:
+        """What is known of a model that was trained anew."""
+        say(f"{name} was trained anew; it is loaded again.")
+        del self._bundles[name]
+        self._tasks = OrderedDict((key, task) for key, task in self._tasks.items() if key[0] != name)
+        self._explainers = {key: each for key, each in self._explainers.items() if key[0] != name}
+        self.__dict__.pop("errors", None)
 
     @functools.cached_property
     def errors(self) -> dict[str, list[TestError]]:
@@ -71,6 +86,8 @@ class Service:
                 Path(self._arguments.data), Path(self._arguments.models_dir), Path(self._arguments.output)
             )
         except UserError:  # nothing was evaluated: the page has no gallery
+            return {}
+        if not results.data.counts:  # then its files are not known to be test pictures
             return {}
         return {
             model.name: [
@@ -96,7 +113,7 @@ class Service:
         _, probabilities = explained.answer(upload.prepare(bundle)[None])
         return {
             "model": model,
-            "classes": _rank(bundle.class_names, bundle.soften(probabilities)[0], top),
+            "classes": _rank(bundle, bundle.soften(probabilities)[0], top),
             "seconds": round(time.perf_counter() - start, 4),
         }
 
@@ -115,10 +132,11 @@ class Service:
             raise UserError(f"there is no method {method}; there are {', '.join(EXPLAINERS)}")
         bundle = self.bundle(model)
         start = time.perf_counter()
-        asked = Task.create(bundle, self.names[model], self._ask(method, class_name, versus), MANY)
+        asked = self._create(bundle, model, method, class_name, versus)
         explainer = self._explainer(asked, model)
         explanation = explainer.explain(upload.prepare(bundle)[None], asked.class_index)
         heatmap = explanation.heatmaps[0]
+        bundle.check_finite(heatmap)
         clip = CLIP if EXPLAINERS[method].scattered else 0.0
         maximum = scale_maximum(heatmap, signed=explainer.signed, clip=clip)
         layer = heatmap_layer(heatmap, upload.shown.shape[:2], maximum, signed=explainer.signed)
@@ -126,7 +144,7 @@ class Service:
             "model": model,
             "method": method,
             "title": EXPLAINERS[method].title,
-            "classes": _rank(bundle.class_names, explanation.probabilities[0], None),
+            "classes": _rank(bundle, explanation.probabilities[0], None),
             "explained": bundle.class_names[int(explanation.class_index[0])],
             "versus": versus and bundle.class_names[asked.versus],
             "signed": explainer.signed,
@@ -144,7 +162,10 @@ class Service:
         gray = cv2.imencode(".png", np.full((64, 64, 3), 128, np.uint8))[1].tobytes()
         default = next(iter(self.names))
         self.predict(Upload.open(gray), default)
-        self.explain(Upload.open(gray), default, "gradcam")
+        try:
+            self.explain(Upload.open(gray), default, "gradcam")
+        except UserError as error:  # a network without convolutions can be asked, though not by this method
+            say(f"{default} cannot be explained by Grad-CAM: {error}.")
 
     def _ask(self, method: str, class_name: str | None, versus: str | None) -> Namespace:
         """What ``python -m src.gradcam`` would be asked on its command line."""
@@ -159,20 +180,45 @@ class Service:
             bundle = self.bundle(model)
             against = None if versus is None else bundle.class_names[versus]
             self._tasks[key] = Task.create(bundle, self.names[model], self._ask("gradcam", None, against), MANY)
-            if len(self._tasks) > TASKS:
-                oldest, _ = self._tasks.popitem(last=False)
-                self._explainers = {kept: each for kept, each in self._explainers.items() if kept[:2] != oldest}
+            against = [kept for kept in self._tasks if kept[1] is not None]
+            if len(against) > TASKS:  # those without another class are kept, for they are what most ask for
+                del self._tasks[against[0]]
+                self._explainers = {kept: each for kept, each in self._explainers.items() if kept[:2] != against[0]}
         self._tasks.move_to_end(key)
         return self._tasks[key]
 
     def _explainer(self, asked: Task, model: str) -> Explainer:
         key = (model, asked.versus, asked.arguments.method)
-        task = self._task(model, asked.versus)
+        # All tasks of a model share one: what cached_property would make anew is put in its place.
+        vars(asked)["explained_model"] = self._task(model, asked.versus).explained_model
         if key not in self._explainers:
-            self._explainers[key] = asked.explainer(asked.arguments.method, task.explained_model)
+            self._explainers[key] = asked.explainer(asked.arguments.method)
         return self._explainers[key]
 
+    def _create(self, bundle: Bundle, model: str, method: str, class_name: str | None, versus: str | None) -> Task:
+        """The task that is asked for. Raises ``UserError``, in the words of this interface."""
+        if method == "eigencam" and (class_name or versus):
+            raise UserError("Eigen-CAM has one map for all classes; ask for it without a class")
+        if class_name and versus and class_name.casefold() == versus.casefold():
+            raise UserError(f"the class {class_name} cannot be set against itself; name two classes")
+        return Task.create(bundle, self.names[model], self._ask(method, class_name, versus), MANY)
 
-def _rank(class_names: Sequence[str], probabilities: np.ndarray, top: int | None) -> list[dict]:
+
+def _rank(bundle: Bundle, probabilities: np.ndarray, top: int | None) -> list[dict]:
+    """The likeliest classes. Raises ``ModelError`` for what is no number; several sigmoid units, whose answers need not
+    sum to 1, are divided by their sum, as in src.predict."""
+    bundle.check_finite(probabilities)
+    probabilities = np.asarray(probabilities, float)
+    if abs(probabilities.sum() - 1) > 1e-3 and probabilities.sum() > 0:
+        probabilities = probabilities / probabilities.sum()
     order = np.argsort(-probabilities, kind="stable")[:top]
-    return [{"class": class_names[index], "probability": round(float(probabilities[index]), 6)} for index in order]
+    return [
+        {"class": bundle.class_names[index], "probability": round(float(probabilities[index]), 6)} for index in order
+    ]
+
+
+def _file_state(given: str, models_dir: str) -> object:
+    """What tells that a model's file is another one than before; None for one that is no file."""
+    folder = find_bundle(given, models_dir)
+    path = folder / BUNDLE_FILE if folder else Path(given)
+    return (path.stat().st_mtime_ns, path.stat().st_ino) if path.is_file() else None

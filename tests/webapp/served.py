@@ -88,7 +88,7 @@ class Served:
 def serve(service: Service) -> Iterator[Served]:
     """Serve it on a free port until the block ends."""
     with open_socket("127.0.0.1", 0) as bound:
-        server = create_server(create_api(service, allowed_hosts("127.0.0.1")))
+        server = create_server(create_api(service, allowed_hosts(bound)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
         deadline = time.monotonic() + 30

@@ -9,16 +9,19 @@ import tempfile
 import threading
 import time
 import zlib
+from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 import pytest
 
 from src.bundle import load_bundle
 from src.imaging import write_image
 from src.webapp import api
+from src.webapp.service import Service
 from tests.reporting.made import make_data, make_model
 from tests.webapp.served import CLASSES, encode, halves, make_service, save_color_model, serve
 
@@ -84,7 +87,7 @@ def test_signed_methods_and_methods_for_all_classes(app):
     eigen = app.post("/explain", picture, method="eigencam")[1]
     assert eigen["class_specific"] is False
     status, found = app.post("/explain", picture, method="eigencam", class_="red")
-    assert status == 400 and "Eigen-CAM" in found["error"]
+    assert status == 400 and "without a class" in found["error"]
 
 
 def test_a_map_without_evidence_says_so(app):
@@ -137,6 +140,25 @@ def test_what_is_no_picture_gets_a_sentence(app, body, status, words):
         assert answer == status and words in found["error"] and found["error"].endswith("."), found
 
 
+def test_a_jpeg_of_many_scans_is_refused_at_once(app):
+    """Each scan of a progressive JPEG goes over the whole picture: a small file could take hours."""
+    image = np.random.default_rng(2).integers(0, 256, (64, 64, 3), np.uint8)
+    progressive = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert app.post("/predict", progressive)[0] == 200
+    last = progressive.rindex(b"\xff\xda")
+    bomb = progressive[:-2] + 200 * progressive[last:-2] + progressive[-2:]
+    status, found = app.post("/predict", bomb)
+    assert status == 400 and "scans" in found["error"]
+
+
+def test_other_formats_than_jpeg_may_have_fewer_pixels(app, monkeypatch):
+    monkeypatch.setattr("src.webapp.uploads.MAX_PIXELS", 10_000)
+    image = halves(RED, GREEN)  # 4,096 pixels
+    assert app.post("/predict", encode(image, ".jpg"))[0] == 200
+    status, found = app.post("/predict", encode(image))
+    assert status == 400 and "too many for a PNG; send a JPEG" in found["error"]
+
+
 def test_a_picture_cut_off_gets_a_sentence(app):
     noise = np.random.default_rng(5).integers(0, 256, (200, 200, 3), np.uint8)
     for suffix in (".jpg", ".png"):
@@ -158,7 +180,9 @@ def test_wrong_names_get_a_sentence(app):
         assert status == 400 and words in found["error"]
     status, found = app.post("/predict", picture, top=0)
     assert status == 400 and found["error"].startswith("top: ")
-    assert app.get("/nowhere")[0] == 404
+    status, found = app.get("/nowhere")
+    assert status == 404 and "/openapi.json" in found["error"] and app.get("/predict")[0] == 405
+    assert app.ask("POST", "/explain?method=gradcam++", picture)[1]["method"] == "gradcam++"  # + means a space there
 
 
 def test_health_and_description(app):
@@ -172,12 +196,13 @@ def test_health_and_description(app):
     assert posted["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/Explanation")
     named = description["components"]["schemas"]["Explanation"]["properties"]
     assert named.keys() == app.post("/explain", encode(halves(RED, GREEN)))[1].keys()
+    assert "422" not in posted["responses"] and {"400", "403", "413", "500", "503"} <= posted["responses"].keys()
     assert app.get("/docs")[0] == 404  # it would load scripts from elsewhere
 
 
 def test_only_its_own_page_may_ask(app):
     port = app.address.rpartition(":")[2]
-    for host in ("evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}", ""):
+    for host in ("evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}", "", "[::1", "a]b"):
         assert app.ask("GET", "/health", headers={"Host": host})[0] == 403
     for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"):
         assert app.ask("GET", "/health", headers={"Host": host})[0] == 200
@@ -209,6 +234,59 @@ def test_nothing_is_written_and_nobody_called(models, tmp_path, monkeypatch):
     assert {address[0] for address in called} == {"127.0.0.1"}
     assert list((tmp_path / "temporary").iterdir()) == list((tmp_path / "work").iterdir()) == []
     assert sorted(models.rglob("*")) == before
+
+
+def _save_plain(path: Path, activation: str, units: int = 3, bias: float = 0.0) -> None:
+    inputs = keras.Input((8, 8, 3))
+    cells = keras.layers.Conv2D(4, 3)(inputs)
+    outputs = keras.layers.Dense(units, activation=activation)(keras.layers.GlobalAveragePooling2D()(cells))
+    model = keras.Model(inputs, outputs)
+    model.layers[-1].set_weights([model.layers[-1].get_weights()[0], np.full(units, bias, np.float32)])
+    model.save(path)
+
+
+def _serve_plain(path: Path, *classes: str):
+    arguments = Namespace(
+        models_dir="nowhere",
+        classes=list(classes),
+        preprocessing="0-1",
+        engine="auto",
+        data="nowhere",
+        output="nowhere",
+    )
+    return serve(Service([str(path)], arguments))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax", "linear"])
+def test_plain_models_answer_as_predict_does(tmp_path, activation):
+    keras.utils.set_random_seed(4)
+    _save_plain(tmp_path / "plain.keras", activation)
+    write_image(tmp_path / "picture.png", halves(RED, BLUE))
+    bundle = load_bundle(tmp_path / "plain.keras", class_names=["a", "b", "c"], preprocessing="0-1")
+    expected = bundle.predict(bundle.prepare([tmp_path / "picture.png"]))[0]
+    with _serve_plain(tmp_path / "plain.keras", "a", "b", "c") as served:
+        for path in ("/predict", "/explain"):
+            status, found = served.post(path, (tmp_path / "picture.png").read_bytes())
+            told = {row["class"]: row["probability"] for row in found["classes"]}
+            assert status == 200 and told == pytest.approx(dict(zip("abc", expected.tolist())), abs=2e-6)
+
+
+def test_a_model_that_answers_with_nan_says_so(tmp_path):
+    _save_plain(tmp_path / "plain.keras", "softmax", bias=float("nan"))
+    with _serve_plain(tmp_path / "plain.keras", "a", "b", "c") as served:
+        for path in ("/predict", "/explain"):
+            status, found = served.post(path, encode(halves(RED, BLUE)))
+            assert status == 400 and "NaN" in found["error"]
+
+
+def test_a_model_that_is_trained_anew_is_loaded_again(tmp_path):
+    save_color_model(tmp_path)
+    with serve(make_service(tmp_path, "colors")) as served:
+        picture = encode(halves(RED, RED))
+        assert served.post("/explain", picture)[1]["explained"] == "red"
+        save_color_model(tmp_path, class_names=("x", "y", "z"))
+        assert served.get("/classes")[1] == ["x", "y", "z"]
+        assert served.post("/explain", picture)[1]["explained"] == "z"
 
 
 def test_twenty_at_once_all_get_their_own(app):

@@ -1,6 +1,7 @@
 """The app in a real browser: a photo in, class and map out; other classes, methods, models; what is no photo."""
 
 import base64
+import contextlib
 from pathlib import Path
 
 import cv2
@@ -98,15 +99,73 @@ def test_a_text_file_named_jpg_gets_a_sentence_and_the_next_picture_its_answer(p
     assert alert.is_hidden()
 
 
-def test_a_method_that_refuses_says_why_and_the_answer_stays(page):
+def test_after_a_broken_file_the_answer_is_still_about_the_picture_before(page):
+    _send(page, encode(halves(GREEN, GREEN)))
+    _explained(page, "why green")
+    _send(page, b"only words", "words.jpg")
+    page.get_by_role("alert").wait_for()
+    assert page.inner_text("#status") == "The answer below is the one before."
+    page.locator("#method").select_option("hirescam")
+    _explained(page, "HiResCAM: why green")
+    assert page.get_by_role("alert").is_hidden()
+
+
+def test_a_method_for_all_classes_is_not_asked_for_one(page):
     _send(page, encode(halves(RED, GREEN)))
     _explained(page, "Grad-CAM")
     page.locator("#class").select_option("green")
-    _explained(page, "why green")
-    page.locator("#method").select_option("eigencam")
-    page.get_by_role("alert").wait_for()
-    assert "Eigen-CAM has one map for all classes" in page.get_by_role("alert").inner_text()
-    assert page.locator("#result").is_visible()
+    page.locator("#second").select_option("eigencam")
+    _explained(page, "Eigen-CAM: one map for all classes")
+    assert page.locator(".panel.explained").count() == 2 and page.get_by_role("alert").is_hidden()
+
+
+def test_what_is_asked_while_another_is_answered_comes_last(page):
+    """Answers that arrive late, of another model or picture, do not take the place of the newer one."""
+    held = []
+
+    def hold(route):
+        held.append(route)
+        if len(held) > 1:
+            route.continue_()
+
+    _send(page, encode(halves(RED, RED)))
+    _explained(page, "why red")
+    page.route("**/explain?*", hold)
+    page.locator("#method").select_option("hirescam")  # is held
+    page.locator("#model").select_option("hostile")
+    _explained(page, "HiResCAM: why c")
+    with contextlib.suppress(Exception):
+        held[0].continue_()  # its visitor has left
+    page.wait_for_timeout(300)
+    assert page.locator(".panel.explained").count() == 1
+    assert "why c" in page.inner_text(".panel.explained figcaption") and page.get_by_role("alert").is_hidden()
+
+
+def test_a_slow_test_picture_does_not_replace_the_next_photo(page):
+    held = []
+    page.route("**/errors/picture?*number=0*", lambda route: held.append(route))
+    page.locator(".errors button").first.click()
+    _send(page, encode(halves(RED, RED)))
+    _explained(page, "why red")
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(300)
+    assert page.inner_text("#verdict").startswith("red")
+
+
+def test_what_is_no_file_and_a_camera_that_is_refused(app, browser):
+    context = browser.new_context()
+    opened = context.new_page()
+    opened.add_init_script("navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('denied'))")
+    opened.goto(app.address)
+    opened.get_by_text("No picture yet.").wait_for()
+    opened.evaluate(
+        "document.dispatchEvent(new DragEvent('drop', {dataTransfer: new DataTransfer(), cancelable: true}))"
+    )
+    opened.get_by_role("alert").get_by_text("That was no file").wait_for()
+    opened.get_by_role("button", name="Take a photo").click()
+    opened.get_by_role("alert").get_by_text("The camera cannot be used").wait_for()
+    context.close()
 
 
 def test_drop_and_paste(page):
