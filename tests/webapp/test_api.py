@@ -245,16 +245,9 @@ def _save_plain(path: Path, activation: str, units: int = 3, bias: float = 0.0) 
     model.save(path)
 
 
-def _serve_plain(path: Path, *classes: str):
-    arguments = Namespace(
-        models_dir="nowhere",
-        classes=list(classes),
-        preprocessing="0-1",
-        engine="auto",
-        data="nowhere",
-        output="nowhere",
-    )
-    return serve(Service([str(path)], arguments))
+def _make_plain(path: Path, *classes: str) -> Service:
+    asked = {"classes": list(classes), "preprocessing": "0-1", "engine": "auto"}
+    return Service([str(path)], Namespace(models_dir="nowhere", data="nowhere", output="nowhere", **asked))
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax", "linear"])
@@ -264,7 +257,7 @@ def test_plain_models_answer_as_predict_does(tmp_path, activation):
     write_image(tmp_path / "picture.png", halves(RED, BLUE))
     bundle = load_bundle(tmp_path / "plain.keras", class_names=["a", "b", "c"], preprocessing="0-1")
     expected = bundle.predict(bundle.prepare([tmp_path / "picture.png"]))[0]
-    with _serve_plain(tmp_path / "plain.keras", "a", "b", "c") as served:
+    with serve(_make_plain(tmp_path / "plain.keras", "a", "b", "c")) as served:
         for path in ("/predict", "/explain"):
             status, found = served.post(path, (tmp_path / "picture.png").read_bytes())
             told = {row["class"]: row["probability"] for row in found["classes"]}
@@ -273,10 +266,22 @@ def test_plain_models_answer_as_predict_does(tmp_path, activation):
 
 def test_a_model_that_answers_with_nan_says_so(tmp_path):
     _save_plain(tmp_path / "plain.keras", "softmax", bias=float("nan"))
-    with _serve_plain(tmp_path / "plain.keras", "a", "b", "c") as served:
+    with serve(_make_plain(tmp_path / "plain.keras", "a", "b", "c")) as served:
         for path in ("/predict", "/explain"):
             status, found = served.post(path, encode(halves(RED, BLUE)))
             assert status == 400 and "NaN" in found["error"]
+
+
+def test_a_model_without_convolutions_can_be_asked_but_not_explained_by_gradcam(tmp_path, capsys):
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    model.save(tmp_path / "dense.keras")
+    service = _make_plain(tmp_path / "dense.keras", "a", "b")
+    service.warm_up()
+    assert "cannot be explained by Grad-CAM" in capsys.readouterr().err
+    with serve(service) as served:
+        picture = encode(halves(RED, BLUE))
+        assert served.post("/predict", picture)[0] == 200 and served.post("/explain", picture)[0] == 400
+        assert served.post("/explain", picture, method="saliency")[0] == 200
 
 
 def test_a_model_that_is_trained_anew_is_loaded_again(tmp_path):
