@@ -55,7 +55,7 @@ test: $(READY)
 	$(RUN) -m pytest -q -m "not slow and not parity" $(PARALLEL)
 
 test-quick: $(READY)
-	$(RUN) -m pytest -q -m "not slow and not parity and not commands and not large" $(PARALLEL)
+	$(RUN) -m pytest -q -m "not slow and not parity and not commands and not large and not browser" $(PARALLEL)
 
 notebooks: $(VENV)/.notebooks
 	$(RUN) notebooks/execute.py

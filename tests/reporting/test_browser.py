@@ -15,6 +15,7 @@ from src.reporting.results import read_results
 from tests.browser import Watched, list_violations, open_browser
 from tests.reporting.made import make_audit, make_data, make_model
 
+pytestmark = pytest.mark.browser
 HOSTILE = ("<b onmouseover=alert(1)>", '=1+1"&', "owl")  # as folders may be called
 WRONG = {0: 1, 1: 1, 7: 2, 17: 0}
 

@@ -20,8 +20,9 @@ import pytest
 
 from src.bundle import load_bundle
 from src.imaging import write_image
-from src.webapp import api
+from src.webapp import turns
 from src.webapp.service import Service
+from src.webapp.uploads import MAX_BYTES
 from tests.reporting.made import make_data, make_model
 from tests.webapp.served import CLASSES, encode, halves, make_service, save_color_model, serve
 
@@ -130,7 +131,7 @@ def _bomb(width: int, height: int) -> bytes:
         (b"%PDF-1.7" + bytes(100), 400, "PDF"),
         (_bomb(30_000, 30_000), 400, "pixels"),
         (_bomb(100, 100), 400, "damaged"),
-        (bytes(api.MAX_BYTES + 1), 413, "larger than 25 MB"),
+        (bytes(MAX_BYTES + 1), 413, "larger than 25 MB"),
     ],
     ids=["empty", "text", "svg", "heic", "pdf", "bomb", "short", "large"],
 )
@@ -328,7 +329,7 @@ def _wait_until(condition, seconds: float = 20) -> None:
 
 
 def test_too_many_are_asked_to_come_again(monkeypatch):
-    monkeypatch.setattr(api, "WAITING", 3)
+    monkeypatch.setattr(turns, "WAITING", 3)
     slow = Slow()
     with serve(slow) as served, ThreadPoolExecutor(3) as pool:
         picture = encode(halves(RED, GREEN))
@@ -358,7 +359,7 @@ def test_who_has_left_is_passed_over():
 
 
 def test_who_sends_too_slowly_gives_the_place_back(app, monkeypatch):
-    monkeypatch.setattr(api, "RECEIVING", 0.3)
+    monkeypatch.setattr(turns, "RECEIVING", 0.3)
     slow = http.client.HTTPConnection(app.address.removeprefix("http://"), timeout=20)
     slow.putrequest("POST", "/predict")
     slow.putheader("Content-Length", "1000")

@@ -13,6 +13,7 @@ from tests.browser import Watched, list_violations, open_browser
 from tests.reporting.made import make_data, make_model
 from tests.webapp.served import CLASSES, encode, halves, make_service, save_color_model, serve
 
+pytestmark = pytest.mark.browser
 HOSTILE = ("<img src=x onerror=alert(1)>", "b", "c")
 RED, GREEN = (230, 10, 10), (10, 230, 10)
 
