@@ -15,6 +15,8 @@ from src.model_choice import CHECKPOINTS_DIR
 from src.training.history import TrainingHistory
 from src.training.options import TrainingSettings
 
+pytestmark = pytest.mark.large
+
 
 def _settings(data: Path, models: Path, **changes) -> BaselineSettings:
     values = {"network": "simple_cnn", "width": 0.25, "image_size": 24, "epochs": 1, "batch_size": 8}

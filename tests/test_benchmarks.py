@@ -86,6 +86,7 @@ def test_both_precisions_train_when_they_are_timed():
         assert prepare_training("simple_cnn", 0.1, (8, 8), 2, "muon", precision)() > 0
 
 
+@pytest.mark.large
 def test_phase_2_trains_with_and_without_depthwise_convolutions_when_it_is_timed(monkeypatch):
     monkeypatch.setattr("benchmarks.bench_precision.STEPS", 1)
     for unfreeze, depthwise in (("all", True), ("block15_expand_conv", False)):

@@ -18,6 +18,8 @@ from src.networks.baseline import build_baseline_model
 from src.networks.heads import add_head
 from tests.datasets.textures import texture
 
+pytestmark = pytest.mark.large
+
 CLASSES = ["dark", "light"]
 
 

@@ -16,6 +16,8 @@ from src.imaging import read_image
 from src.settings import EXPLAINERS as NAMES
 from tests.test_gradcam import place, run  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.large
+
 
 def test_the_parser_knows_every_method():
     assert tuple(EXPLAINERS) == NAMES

@@ -27,6 +27,8 @@ from src.imaging import read_image, write_image
 from src.inference.engine import create_engine
 from tests.explainers.networks import HAND_INPUT, hand_weighted, random_inputs, random_network
 
+pytestmark = pytest.mark.large
+
 CLASS_NAMES = ["green", "red"]
 
 

@@ -11,6 +11,8 @@ from src.sweep import _find_command, main
 from src.transfer_model import train_transfer
 from tests.conftest import check_user_error, run_command
 
+pytestmark = pytest.mark.large
+
 # A rate so small that nothing is learnt, and one that learns dark from light in three epochs.
 WORDS = ["baseline_cnn", "rate=1e-9,1e-2", "--name", "tiny"]
 FIXED = ["--image-size", "24", "--network", "fast_cnn", "--width", "0.25", "--epochs", "3", "--select", "accuracy"]

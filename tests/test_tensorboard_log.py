@@ -6,6 +6,8 @@ import tensorflow as tf
 from src.baseline_cnn import BaselineSettings, train_baseline
 from src.tensorboard_log import TensorBoardLog
 
+pytestmark = pytest.mark.large
+
 
 @pytest.fixture
 def read():

@@ -20,6 +20,8 @@ from tests.explainers.networks import (
     snapshot,
 )
 
+pytestmark = pytest.mark.large
+
 
 class CountingEngine(KerasEngine):
     """Keras in the place of a faster engine, made at once; knows how often it ran."""

@@ -19,6 +19,8 @@ from tests.explainers.networks import (
     snapshot,
 )
 
+pytestmark = pytest.mark.large
+
 
 def test_layers_that_can_be_explained_begin_at_the_first_convolution():
     assert spatial_layers(random_network()) == ["conv1", "pool1", "conv2", "norm2", "relu2"]

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from src.loading.buffers import BatchBuffers, _mallopt
 
+pytestmark = pytest.mark.large
+
 
 def _address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]

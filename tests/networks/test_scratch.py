@@ -14,6 +14,8 @@ from src.settings import NETWORKS
 from src.training.optimizers import create_optimizer
 from src.training.options import TrainingSettings
 
+pytestmark = pytest.mark.large
+
 SIZE = (40, 32)  # oblong
 IMAGES = np.random.default_rng(1).integers(0, 256, (6, *SIZE, 3)).astype(np.float32)
 

@@ -20,6 +20,8 @@ from src.reporting.pictures import PicturePool, encode_maps
 from src.reporting.results import Answer, ModelResults, read_results
 from tests.reporting.made import make_data, make_model
 
+pytestmark = pytest.mark.large
+
 
 def _model(answers: list[Answer], names: list[str]) -> ModelResults:
     return ModelResults("m", Path("m"), {"per_class": dict.fromkeys(names)}, answers)

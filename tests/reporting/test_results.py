@@ -12,6 +12,8 @@ from src.errors import UserError
 from src.reporting.results import read_results
 from tests.reporting.made import make_audit, make_bundle, make_data, make_model
 
+pytestmark = pytest.mark.large
+
 DATA, MODELS, OUTPUT = Path("data"), Path("models"), Path("out")
 
 

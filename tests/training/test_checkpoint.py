@@ -18,6 +18,8 @@ from src.training.fit import fit_phase
 from src.training.history import TrainingHistory
 from src.training.options import TrainingSettings
 
+pytestmark = pytest.mark.large
+
 
 def _network():
     keras.utils.set_random_seed(3)

@@ -11,6 +11,8 @@ from src.training.fit import class_weights, fit_phase
 from src.training.history import TrainingHistory
 from src.training.options import TrainingSettings
 
+pytestmark = pytest.mark.large
+
 
 def test_class_weights():
     assert class_weights(np.array([0, 0, 0, 1]), 2) == {0: 4 / 6, 1: 2.0}

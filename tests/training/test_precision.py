@@ -13,6 +13,8 @@ from src.training.history import TrainingHistory
 from src.training.options import TrainingSettings
 from src.training.precision import compute_in_bfloat16, has_bfloat16, resolve_precision
 
+pytestmark = pytest.mark.large
+
 
 def _network():
     keras.utils.set_random_seed(1)

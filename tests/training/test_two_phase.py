@@ -17,6 +17,8 @@ from src.training.options import TrainingSettings
 from src.training.schedule import TwoPhaseSettings
 from src.training.two_phase import freeze_below, train_two_phase
 
+pytestmark = pytest.mark.large
+
 
 def _network():
     """Two residual blocks with BatchNormalization over a stem, as backbones are."""
