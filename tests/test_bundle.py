@@ -13,6 +13,8 @@ from src.model_choice import check_output, choose_model, list_bundles
 from src.networks.baseline import build_baseline_model
 from src.training.history import TrainingHistory
 
+pytestmark = pytest.mark.large
+
 NAMES = ["cat", "dog", "fox"]
 
 

@@ -13,6 +13,8 @@ from src.datasets.manifest import Manifest, load_manifest, save_manifest
 from src.imaging import read_image, write_image
 from src.shortcut import main
 
+pytestmark = pytest.mark.large
+
 CLASS_NAMES = ["flower", "star"]
 PER_CLASS = 3
 

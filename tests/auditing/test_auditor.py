@@ -14,6 +14,8 @@ from src.imaging import read_image, write_image
 from tests.datasets.pictures import files_below
 from tests.encoded import pillow
 
+pytestmark = pytest.mark.large
+
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):

@@ -15,6 +15,8 @@ from src.networks.baseline import BASELINE_TARGET_LAYER, build_baseline_model
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
 from src.networks.registry import BACKBONES, build_chosen_model, build_transfer_model, choose_backbone, get_backbone
 
+pytestmark = pytest.mark.large
+
 IMAGES = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
 
 
