@@ -45,7 +45,7 @@ from src.inference.engine import has_gpu
 from src.model_choice import BUNDLE_FILE, PLAIN_SUFFIXES, describe_missing, model_name
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
 from src.networks.preprocessing import MODES
-from src.plotting import plot_training_curves
+from src.plotting import find_phase_boundary, plot_training_curves
 
 if TYPE_CHECKING:
     from src.loading.iterator import DirectoryIterator
@@ -141,8 +141,7 @@ def save_bundle(
         if history:
             columns = history.columns()
             write_csv(folder / "history.csv", list(columns), zip(*columns.values()))
-            phases, best = columns["phase"], history.best_row["epoch"]
-            boundary = phases.count(1) if 2 in phases and 1 in phases else None
+            best, boundary = history.best_row["epoch"], find_phase_boundary(columns)
             plot_training_curves(columns, folder / "training_curves.png", best_epoch=best, phase_boundary=boundary)
     return target
 

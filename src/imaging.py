@@ -283,13 +283,23 @@ def load_image(
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     """Write RGB, gray or (PNG only) RGBA uint8 as PNG or JPEG by the suffix, whole or not at all."""
-    to_bgr = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
-    encoded = cv2.cvtColor(image, to_bgr[image.shape[2]]) if image.ndim == 3 else image
-    ok, buffer = cv2.imencode(Path(path).suffix, encoded)
-    if not ok:
+    encoded = encode_image(image, Path(path).suffix)
+    if encoded is None:
         raise UserError(f"{path}: OpenCV cannot write this kind of file; use .png or .jpg")
     with atomic_file(path) as temporary:
-        temporary.write_bytes(buffer.tobytes())
+        temporary.write_bytes(encoded)
+
+
+def encode_image(image: np.ndarray, suffix: str, options: Sequence[int] = ()) -> bytes | None:
+    """RGB, gray or RGBA uint8 as a file of the kind that ``suffix`` names; None where OpenCV cannot write it so.
+
+    Args:
+        options: pairs of OpenCV's IMWRITE constants and values.
+    """
+    to_bgr = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    stored = cv2.cvtColor(image, to_bgr[image.shape[2]]) if image.ndim == 3 else image
+    ok, buffer = cv2.imencode(suffix, stored, list(options))
+    return buffer.tobytes() if ok else None
 
 
 @functools.cache

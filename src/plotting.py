@@ -43,6 +43,12 @@ def plot_training_curves(
             draw_training_curve(axes, history, name, best_epoch, phase_boundary)
 
 
+def find_phase_boundary(history: dict[str, list[float]]) -> int | None:
+    """Number of epochs of the first phase, by the column ``phase``; None where there are not both."""
+    phases = history.get("phase", [])
+    return phases.count(1) if 1 in phases and 2 in phases else None
+
+
 def draw_training_curve(
     axes, history: dict[str, list[float]], name: str, best_epoch: int | None, phase_boundary: int | None
 ) -> None:

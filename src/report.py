@@ -2,7 +2,6 @@
 
 import sys
 import webbrowser
-from pathlib import Path
 
 from src.errors import command
 from src.files import expand_path, format_json
@@ -41,7 +40,7 @@ def main(argv=None) -> None:
         print(format_json({"report": str(path), "models": [model.name for model in results.models]} | written))
     else:
         print(f"Wrote {path} ({written['bytes'] / 1e6:.1f} MB, {written['pictures']} pictures).")
-    if arguments.open and not webbrowser.open(Path(path).absolute().as_uri()):
+    if arguments.open and not webbrowser.open(path.absolute().as_uri()):
         say(f"No browser could be started; open {path} yourself.")
 
 

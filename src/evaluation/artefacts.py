@@ -101,12 +101,18 @@ def _plot_calibration(folder: Path, evaluation: Evaluation) -> None:
 
 
 def _plot_coverage(folder: Path, selective: RiskCoverage) -> None:
+    points, marked = list_coverage_points(selective)
+    title = f"{folder.name}: when the unsure answers are refused (AURC {selective.aurc:.4f})"
+    plot_coverage(points, marked, folder / "coverage.png", title=title)
+
+
+def list_coverage_points(selective: RiskCoverage) -> tuple[list[CoveragePoint], list[CoveragePoint]]:
+    """All points of the curve as they are drawn, and those that are marked, each once."""
     points, marked = (
         [CoveragePoint(point.n, point.right, point.threshold) for point in chosen]
         for chosen in (selective.points, map(selective.at, COVERAGES))
     )
-    title = f"{folder.name}: when the unsure answers are refused (AURC {selective.aurc:.4f})"
-    plot_coverage(points, list(dict.fromkeys(marked)), folder / "coverage.png", title=title)
+    return points, list(dict.fromkeys(marked))
 
 
 def _save_tables(folder: Path, predictions: Predictions, class_names: list[str]) -> None:

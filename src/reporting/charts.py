@@ -10,9 +10,10 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from src.drawing import BLUE, GRAY, GREEN, ORANGE, render_svg
-from src.evaluation.selective import COVERAGES, OperatingPoint, RiskCoverage
-from src.evaluation_plotting import INK, CoveragePoint, ReliabilityPanel, draw_coverage, draw_reliability
-from src.plotting import draw_training_curve
+from src.evaluation.artefacts import list_coverage_points
+from src.evaluation.selective import RiskCoverage
+from src.evaluation_plotting import INK, ReliabilityPanel, draw_coverage, draw_reliability
+from src.plotting import draw_training_curve, find_phase_boundary
 
 _SIZE = (440, 320)  # pixels, at which text can be read on a telephone
 # Colours that the page says anew for its dark theme; what black is becomes the colour of text.
@@ -29,9 +30,7 @@ _THEMED = {
 
 def draw_curves(name: str, history: dict[str, list[float]], best_epoch: int | None) -> list[Markup]:
     """Accuracy and loss of a model's training and validation over the epochs; empty for a history without them."""
-    phases = history.get("phase", [])
-    boundary = phases.count(1) if 1 in phases and 2 in phases else None
-    charts = []
+    boundary, charts = find_phase_boundary(history), []
     for figure in ("accuracy", "loss"):
         values, validation = history.get(figure), history.get(f"val_{figure}")
         if not values or not validation:
@@ -66,14 +65,10 @@ def draw_honesty(name: str, bins: Sequence[dict], ece: float) -> Markup:
 
 def draw_refusal(name: str, curve: RiskCoverage) -> Markup:
     """Accuracy against the share of pictures that get an answer."""
-
-    def convert(point: OperatingPoint) -> CoveragePoint:
-        return CoveragePoint(point.n, point.right, point.threshold)
-
-    marked = list(dict.fromkeys(map(curve.at, COVERAGES)))
+    points, marked = list_coverage_points(curve)
     half = curve.at(0.5)
     return _chart(
-        lambda axes: draw_coverage(axes, list(map(convert, curve.points)), list(map(convert, marked))),
+        lambda axes: draw_coverage(axes, points, marked),
         f"{name}: accuracy {curve.points[-1].accuracy:.3f} where every picture is answered, {half.accuracy:.3f} where "
         "only the surest half is",
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from src.drawing import fit_image
 from src.heatmap_drawing import color_layer_table, scale_maximum
-from src.imaging import ImageError, read_image
+from src.imaging import ImageError, encode_image, read_image
 from src.progress import track
 from src.threads import map_threads
 
@@ -104,8 +104,8 @@ def _encode(image: np.ndarray, side: int) -> str:
     """Pictures are reduced to ``side`` pixels, and never enlarged: browsers do that."""
     if max(image.shape[:2]) > side:
         image = fit_image(image, side)
-    options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1, cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
-    return base64.b64encode(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]).decode()
+    options = (cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    return base64.b64encode(encode_image(image, ".jpg", options)).decode()
 
 
 def encode_maps(*heatmaps: np.ndarray | None) -> list[dict | None]:

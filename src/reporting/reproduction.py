@@ -30,9 +30,10 @@ def _list_versions(by_model: dict[str, dict[str, str]]) -> list[tuple[str, str]]
     for model, versions in by_model.items():
         for package, version in versions.items():
             packages.setdefault(package, {})[model] = version
-    return [
-        (package, found if len(set(versions.values())) == 1 else each)
-        for package, versions in sorted(packages.items())
-        for found in [next(iter(versions.values()))]
-        for each in [", ".join(f"{version} ({model})" for model, version in versions.items())]
-    ]
+    return [(package, _join_versions(versions)) for package, versions in sorted(packages.items())]
+
+
+def _join_versions(by_model: dict[str, str]) -> str:
+    if len(set(by_model.values())) == 1:
+        return next(iter(by_model.values()))
+    return ", ".join(f"{version} ({model})" for model, version in by_model.items())

@@ -180,10 +180,10 @@ class Service:
             bundle = self.bundle(model)
             against = None if versus is None else bundle.class_names[versus]
             self._tasks[key] = Task.create(bundle, self.names[model], self._ask("gradcam", None, against), MANY)
-            against = [kept for kept in self._tasks if kept[1] is not None]
-            if len(against) > TASKS:  # those without another class are kept, for they are what most ask for
-                del self._tasks[against[0]]
-                self._explainers = {kept: each for kept, each in self._explainers.items() if kept[:2] != against[0]}
+            contrasts = [kept for kept in self._tasks if kept[1] is not None]  # the others are what most ask for
+            if len(contrasts) > TASKS:
+                del self._tasks[contrasts[0]]
+                self._explainers = {kept: each for kept, each in self._explainers.items() if kept[:2] != contrasts[0]}
         self._tasks.move_to_end(key)
         return self._tasks[key]
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from src.bundle_facts import Classifier
-from src.imaging import decode_image, resize_image
+from src.imaging import decode_image, encode_image, resize_image
 from src.verification import verify_upload
 
 MAX_BYTES = 25 * 2**20
@@ -49,13 +49,9 @@ class Upload:
 
 def encode_jpeg(image: np.ndarray) -> str:
     """RGB uint8 as a JPEG in base64."""
-    return _encode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    return base64.b64encode(encode_image(image, ".jpg", (cv2.IMWRITE_JPEG_QUALITY, 88))).decode()
 
 
 def encode_png(image: np.ndarray) -> str:
     """RGBA uint8 as a PNG in base64."""
-    return _encode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 3])
-
-
-def _encode(suffix: str, image: np.ndarray, options: list[int]) -> str:
-    return base64.b64encode(cv2.imencode(suffix, image, options)[1]).decode()
+    return base64.b64encode(encode_image(image, ".png", (cv2.IMWRITE_PNG_COMPRESSION, 3))).decode()

@@ -166,6 +166,7 @@ def test_what_is_no_file_and_a_camera_that_is_refused(app, browser):
     opened.get_by_role("alert").get_by_text("That was no file").wait_for()
     opened.get_by_role("button", name="Take a photo").click()
     opened.get_by_role("alert").get_by_text("The camera cannot be used").wait_for()
+    assert opened.locator("#viewfinder").is_hidden() and opened.inner_text("#status") == "No picture yet."
     context.close()
 
 
@@ -186,6 +187,7 @@ def test_drop_and_paste(page):
         red,
     )
     _explained(page, "why red")
+    assert page.inner_text("#verdict") == "red (100.0%)" and page.get_by_role("alert").is_hidden()
 
 
 def test_a_photo_is_taken(page):
