@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.report import describe_machine, print_conditions, print_json_line
+from src.atomic import atomic_file
 from src.errors import UserError, command
-from src.files import atomic_file
 from src.settings import PARTS, create_parser, positive_int
 
 EXAMPLES = """\

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from src.atomic import atomic_folder
 from src.bundle_facts import (
     FORMAT,
     MODEL_FILE,
@@ -38,7 +39,7 @@ from src.datasets.seen import FILE_NAME as PICTURES_FILE
 from src.datasets.seen import PictureRecord, load_record, record_pictures
 from src.errors import UserError, shorten_error
 from src.evaluation.calibration import LEAST_PROBABILITY, softmax
-from src.files import atomic_folder, format_json, sha256_file, write_csv, write_json
+from src.files import format_json, sha256_file, write_csv, write_json
 from src.frozen_bundle import load_saved_form, save_frozen_form
 from src.imaging import READING_VERSION
 from src.inference.engine import has_gpu

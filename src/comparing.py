@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from src.atomic import atomic_folder
 from src.datasets.manifest import read_fingerprint
 from src.errors import UserError
 from src.explainers.base import Explainer, Explanation
@@ -22,7 +23,7 @@ from src.explainers.summary import read_mask
 from src.explainers.video import is_video_name
 from src.explaining import CLIP, Task, describe, explain_paths, find_masks, list_test_part, prepare
 from src.explanation_drawing import draw_method_sheet
-from src.files import atomic_folder, write_csv, write_json
+from src.files import write_csv, write_json
 from src.imaging import ImageError, read_image, read_in_batches
 from src.inference.engine import create_engine, has_gpu
 from src.plotting import plot_comparison_table

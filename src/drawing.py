@@ -23,7 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from src.files import atomic_file
+from src.atomic import atomic_file
 
 DPI = 100
 # Told apart by colour-blind eyes.

@@ -4,8 +4,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from src.atomic import atomic_file
 from src.errors import UserError, command
-from src.files import atomic_file, format_json
+from src.files import format_json
 from src.model_choice import (
     ENSEMBLE,
     add_model_arguments,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from src.atomic import atomic_file
 from src.bundle import Bundle
 from src.datasets.manifest import MARKS, MASKS, mask_path, read_fingerprint
 from src.errors import UserError
@@ -30,7 +31,7 @@ from src.explainers.stream import ExplainedPictures, explain_again, explain_pict
 from src.explainers.summary import TrueClassMaps, save_heatmaps, save_strength, summarize_pictures, summarize_test_part
 from src.explainers.targets import class_contrast, class_logit, describe_class, find_class
 from src.explainers.video import explain_video, is_video_name, open_video
-from src.files import atomic_file, finite, write_json
+from src.files import finite, write_json
 from src.frozen_bundle import load_frozen_bundle
 from src.imaging import ImageError, resize_image
 from src.inference.engine import create_engine, has_gpu

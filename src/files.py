@@ -1,64 +1,15 @@
-"""Files written whole or not at all, and their digests."""
+"""JSON and CSV files written whole or not at all, and digests."""
 
-import contextlib
 import csv
 import hashlib
 import json
 import math
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
+from src.atomic import atomic_file
 from src.errors import UserError, describe_os_error
-
-_UMASK = os.umask(0)  # only setting it tells it: done here, before there are threads, which it would change for all
-os.umask(_UMASK)
-
-
-@contextlib.contextmanager
-def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path in the target's folder; rename it to ``path`` on success, remove it on failure.
-
-    The temporary name keeps the target's suffix, because writers choose the format by it.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_UMASK)  # mkstemp makes files private to the owner
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path``; on success it takes the place of ``path``, on failure it goes.
-
-    An older folder at ``path`` stands untouched until the new one is whole.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}-", dir=path.parent))
-    old = temporary.with_name(f"{temporary.name}-old")
-    try:
-        yield temporary
-        os.chmod(temporary, 0o777 & ~_UMASK)
-        if os.path.lexists(path):
-            old.mkdir()
-            os.rename(path, old / path.name)
-        os.rename(temporary, path)
-    finally:
-        # Ctrl-C may come before or after any rename: what is there tells which were done.
-        if os.path.lexists(old / path.name) and not os.path.lexists(path):
-            os.rename(old / path.name, path)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def expand_path(path: str | os.PathLike) -> Path:
@@ -142,29 +93,3 @@ def sha256_file(path: str | os.PathLike) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def lock_file(path: str | os.PathLike) -> Iterator[bool]:
-    """Try to lock a file for this process, without waiting; yields False where another holds it.
-
-    The system lets go of the lock when the process ends, however it ends. The file itself stays. On a file system
-    without locks nothing is locked, and True is yielded.
-    """
-    with open(path, "ab") as stream:
-        try:
-            if os.name == "nt":
-                import msvcrt
-
-                stream.seek(0)
-                msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            yield False
-            return
-        except OSError:  # a network drive that knows no locks
-            pass
-        yield True

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from src.atomic import atomic_file
 from src.errors import UserError, explain_os_error
-from src.files import atomic_file
 from src.threads import map_threads
 
 # A small file can unpack to an enormous picture: both limits are checked before decoding. OpenCV reads its own once,
@@ -286,7 +286,7 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     encoded = encode_image(image, Path(path).suffix)
     if encoded is None:
         raise UserError(f"{path}: OpenCV cannot write this kind of file; use .png or .jpg")
-    with atomic_file(path) as temporary:
+    with atomic_file(path, durable=False) as temporary:
         temporary.write_bytes(encoded)
 
 

@@ -7,7 +7,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
-    **dict.fromkeys(("settings", "errors", "files", "intervals", "progress", "ranking", "threads"), 0),
+    **dict.fromkeys(
+        ("settings", "errors", "files", "atomic", "locks", "intervals", "progress", "ranking", "threads"), 0
+    ),
     **dict.fromkeys(
         (
             "imaging",

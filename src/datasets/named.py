@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from src.atomic import atomic_file
 from src.errors import UserError
-from src.files import atomic_file, sha256_file
+from src.files import sha256_file
 from src.progress import say, track
 from src.threads import call_within
 

@@ -6,7 +6,6 @@ split's manifest: the last rename takes it to the output, and until then the fol
 """
 
 import contextlib
-import errno
 import os
 import shutil
 import signal
@@ -14,18 +13,14 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from src.atomic import remove_leftovers
 from src.datasets.manifest import BESIDES, FILE_NAME, Manifest, load_manifest, save_manifest
 from src.errors import UserError, explain_os_error
+from src.locks import hold_lock
 from src.progress import say
 from src.settings import PARTS, SPLIT_IN_PROGRESS
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
 _LOCK = "lock"
-_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}  # some network drives: then without
 # Comes with the project, or by itself: no content of a data folder.
 _NO_CONTENT = {"README.md", ".gitkeep", ".DS_Store"}
 
@@ -95,13 +90,16 @@ def scratch_folder(output: Path) -> Iterator[Path]:
     try:
         if scratch.is_symlink():
             raise UserError(f"{scratch} is a link; remove it")
-        try:
-            scratch.mkdir(parents=True, exist_ok=True)
-            lock = _lock(scratch / _LOCK, output)
-        except OSError as error:  # names a hidden folder that the user never gave
-            raise UserError(f"{output}: {explain_os_error(error)}") from error
-        with lock:
+        with contextlib.ExitStack() as stack:
+            stack.callback(_remove_if_empty, scratch)  # last, when the lock is gone
             try:
+                scratch.mkdir(parents=True, exist_ok=True)
+                what = f"another run is writing {output}"
+                stack.enter_context(hold_lock(scratch / _LOCK, what, "take another --output"))
+            except OSError as error:  # names a hidden folder that the user never gave
+                raise UserError(f"{output}: {explain_os_error(error)}") from error
+            try:
+                remove_leftovers(output)
                 if (scratch / FILE_NAME).exists():
                     with uninterrupted():
                         _undo(scratch, output)
@@ -110,37 +108,14 @@ def scratch_folder(output: Path) -> Iterator[Path]:
                 yield scratch
             finally:
                 _clear(scratch)
-                if os.listdir(scratch) == [_LOCK]:  # last, so that no other run begins before
-                    # Some network drives keep a file that is open; the next run removes the folder then.
-                    with contextlib.suppress(OSError):
-                        (scratch / _LOCK).unlink()
-                        scratch.rmdir()
     finally:
         for folder in made:
-            with contextlib.suppress(OSError):  # not empty, or never made
-                folder.rmdir()
+            _remove_if_empty(folder)
 
 
-def _lock(path: Path, output: Path) -> contextlib.AbstractContextManager:
-    """Hold the lock file. With the process its hold ends as well, but on Windows, where the file itself is the lock."""
-    if fcntl is None:
-        try:
-            open(path, "x").close()
-        except FileExistsError as error:
-            raise UserError(f"another run is writing {output}, or was stopped; if none is, remove {path}") from error
-        return contextlib.nullcontext()
-    try:
-        stream = open(path, "w")  # noqa: SIM115 - the caller closes it
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-        if not os.path.samestat(os.fstat(stream.fileno()), os.stat(path)):
-            raise BlockingIOError  # the other run ended just now, and removed the file
-    except (BlockingIOError, FileNotFoundError) as error:
-        raise UserError(f"another run is writing {output}; wait until it ends, or take another --output") from error
-    return stream
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # not empty, or never made
+        folder.rmdir()
 
 
 def swap_split(scratch: Path, output: Path, manifest: Manifest, previous: Manifest | None) -> None:
@@ -241,5 +216,4 @@ def _remove_empty(output: Path, files: Iterable[str]) -> None:
     """Remove the folders of ``files`` that have become empty, from the innermost."""
     folders = {parent for name in files for parent in PurePosixPath(name).parents if parent.parts}
     for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
-        with contextlib.suppress(OSError):  # not empty, or gone
-            os.rmdir(output / folder)
+        _remove_if_empty(output / folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from src.atomic import atomic_folder
 from src.drawing import GREEN, RED, draw_contact_sheet
 from src.explainers.base import Explanation
 from src.explainers.stream import ExplainedPictures
@@ -18,7 +19,6 @@ from src.explanation_drawing import (
     explanation_of_error,
     explanation_pair,
 )
-from src.files import atomic_folder
 from src.heatmap_drawing import NO_EVIDENCE, describe_maximum, scale_maximum, write_overlay
 from src.imaging import read_image
 from src.progress import track

@@ -8,12 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from src.atomic import atomic_file
 from src.explainers.base import Explanation
 from src.explainers.controls import center_blob
 from src.explainers.localisation import describe_strength, energy_on_object, peak_on_object
 from src.explainers.stream import ExplainedPictures
 from src.explainers.targets import describe_class
-from src.files import atomic_file, write_csv
+from src.files import write_csv
 from src.heatmap_drawing import enlarge_heatmap
 from src.imaging import ImageError, read_image, resize_image
 from src.progress import say

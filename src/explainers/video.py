@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from src.atomic import atomic_file
 from src.errors import UserError
 from src.explainers.base import Explainer, Explanation
 from src.explainers.targets import name_contrast
-from src.files import atomic_file
 from src.heatmap_drawing import overlay_frame, scale_maximum
 from src.imaging import ImageError
 from src.progress import say, track

@@ -3,7 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
-from src.files import atomic_file
+from src.atomic import atomic_file
 from src.pages.render import render_page, to_inline_json
 from src.reporting.described import choose_samples, compare_models, describe_audit, describe_model, list_cells
 from src.reporting.gallery import fill_galleries

@@ -4,7 +4,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.files import atomic_folder, read_json, write_json
+from src.atomic import atomic_folder
+from src.files import read_json, write_json
 from src.model_choice import BUNDLE_FILE
 from src.sweeping.results import TrialResult, find_best
 

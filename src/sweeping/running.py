@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from src.bundle_facts import data_facts
 from src.errors import UserError
-from src.files import lock_file, read_json
+from src.files import read_json
 from src.loading.folder import check_data_folder
+from src.locks import hold_lock
 from src.model_choice import BUNDLE_FILE, check_output
 from src.progress import say
 from src.sweeping.keeping import keep_best
@@ -103,9 +104,7 @@ def run_sweep(sweep: Sweep, *, restart: bool = False) -> SweepOutcome:
     }
     identity = json.loads(json.dumps(identity))  # as the journal gives it back: a tuple becomes a list
     sweep.folder.mkdir(parents=True, exist_ok=True)
-    with lock_file(sweep.folder / _LOCK_FILE) as free:
-        if not free:
-            raise UserError(f"the sweep {sweep.name} is running already; wait for it, or give another --name")
+    with hold_lock(sweep.folder / _LOCK_FILE, f"the sweep {sweep.name} is running already", "give another --name"):
         if restart:
             _forget(sweep.folder)
         study, storage = open_study(sweep.folder / JOURNAL_FILE, sweep.name, identity, prune=sweep.is_pruned)

@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from src.atomic import atomic_file
 from src.errors import explain_os_error
-from src.files import atomic_file
 from src.networks.structure import structure_of
 from src.progress import say
 from src.training.history import TrainingHistory

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from src.errors import UserError
-from src.files import lock_file, read_json, write_json
+from src.files import read_json, write_json
+from src.locks import lock_file
 
 _RECORD = "store.json"
 _LOCK = "lock"

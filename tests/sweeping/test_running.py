@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import pytest
 
 from src.baseline_cnn import BaselineSettings
 from src.errors import UserError
-from src.files import lock_file
 from src.imaging import read_image
 from src.loading.augmentation import AugmentationSettings
+from src.locks import hold_lock
 from src.model_choice import checkpoint_path
 from src.sweep import _verify_baseline
 from src.sweeping.running import Sweep, run_sweep
@@ -97,7 +98,7 @@ def test_the_best_bundle_is_kept_under_the_sweeps_name(sweep_in, tmp_path):
         "digest": digest_of({"rate": "0.01"}),
     }
     assert outcome.bundle == tmp_path / "models" / "best"
-    assert names_in(tmp_path / "models" / ".sweeps" / "best") == [".lock", "journal.log"]
+    assert names_in(tmp_path / "models" / ".sweeps" / "best") == ["journal.log"]
     with open(outcome.table, newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["rate"] for row in rows] == ["0.1", "0.01", "0.001"]
@@ -174,8 +175,8 @@ def test_what_is_refused_before_anything_is_trained(sweep_in, tmp_path):
     check(r"\(what is varied differ\)", "rate=0.1,0.01")
     check("pruning differ", prune=True)
     check("grid or search, pruning, seed of the search differ", trials=3)
-    with lock_file(tmp_path / "models" / ".sweeps" / "best" / ".lock"):
-        check("is running already")
+    with hold_lock(tmp_path / "models" / ".sweeps" / "best" / ".lock", "", ""):
+        check(rf"is running already \(process {os.getpid()}\)")
     assert command.trained == []
 
 
