@@ -8,11 +8,12 @@ from pathlib import Path
 
 from src.errors import UserError, command
 from src.loading.augmentation import AugmentationSettings
-from src.model_choice import check_output, checkpoint_path
+from src.model_choice import check_output, checkpoint_path, hold_bundle
 from src.settings import (
     NETWORKS,
     add_options,
     add_rate_finding,
+    add_restart,
     auto_or_count,
     command_line,
     create_parser,
@@ -117,15 +118,21 @@ def train_baseline(
     augmentation: AugmentationSettings | None = None,
     listeners: Sequence[Callable[[dict], None]] = (),
     tensorboard: str | None = None,
+    restart: bool = False,
 ) -> tuple[Path, dict]:
     """Train, keep the best epoch on validation, save the bundle. An interrupted training of the same settings goes on.
 
     Args:
         listeners: are called with each epoch's figures, as ``TrainingHistory`` has them.
         tensorboard: folder of its logs, which then also show the validation part's confusion and wrong answers.
+        restart: to forget an interrupted training.
 
     Returns:
         The bundle's folder and the metrics of the epoch that was kept.
+
+    Raises:
+        UserError: the settings or the data do not allow it, another process is training this bundle, or an interrupted
+            training with other settings is there (``OtherTraining``).
     """
     from src.bundle_facts import data_facts
     from src.loading.folder import check_data_folder
@@ -135,6 +142,22 @@ def train_baseline(
     class_names, counts = check_data_folder(settings.data)  # before TensorFlow takes its seconds
     check_output(settings.models_dir, settings.name)
     facts = data_facts(settings.data, counts)
+    with hold_bundle(settings.models_dir, settings.name):
+        if restart:
+            checkpoint_path(settings.models_dir, settings.name).unlink(missing_ok=True)
+        return _train(settings, training, augmentation, class_names, facts, listeners, tensorboard)
+
+
+def _train(
+    settings: BaselineSettings,
+    training: TrainingSettings,
+    augmentation: AugmentationSettings,
+    class_names: list[str],
+    facts: dict,
+    listeners: Sequence[Callable[[dict], None]],
+    tensorboard: str | None,
+) -> tuple[Path, dict]:
+    """As :func:`train_baseline`, on data that have been looked at; ``facts`` are what a bundle remembers of them."""
     quiet_tensorflow()
     from src.bundle import save_bundle
     from src.networks.scratch import SCRATCH_NETWORKS
@@ -242,6 +265,7 @@ def main(argv=None) -> None:
         add_options(parser, kind)
     add_rate_finding(parser)
     parser.add_argument("--tensorboard", metavar="FOLDER", help="also write TensorBoard's logs into this folder")
+    add_restart(parser)
     parser.add_argument("--json", action="store_true", help="print the kept epoch's metrics as one JSON line")
     arguments = parser.parse_args(argv)
     settings, training, augmentation = (read_options(kind, arguments) for kind in KINDS)
@@ -249,7 +273,9 @@ def main(argv=None) -> None:
     if arguments.find_rate:
         print(find_rate(settings, training, augmentation, arguments.output, as_json=arguments.json))
         return
-    folder, metrics = train_baseline(settings, training, augmentation, tensorboard=arguments.tensorboard)
+    folder, metrics = train_baseline(
+        settings, training, augmentation, tensorboard=arguments.tensorboard, restart=arguments.restart
+    )
     from src.bundle import describe_training
 
     print(describe_training(folder, metrics, "python -m src.transfer_model", as_json=arguments.json))

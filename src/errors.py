@@ -42,6 +42,10 @@ class UserError(Exception):
     """Something that the user can put right. The message says what was met and what to do."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A stop that was asked for, after what was under way is saved. The message says how to go on."""
+
+
 class ModelError(UserError):
     """A model that is of no use, where another may be."""
 
@@ -112,8 +116,9 @@ def command(main):
             if error.errno not in _DISK_ERRORS:
                 raise
             message = describe_os_error(error)
-        except KeyboardInterrupt:
-            print("\nStopped. What was finished before is kept; nothing was left half-written.", file=sys.stderr)
+        except KeyboardInterrupt as stop:
+            usual = "\nStopped. What was finished is kept, nothing is half-written; the same command goes on."
+            print(stop if isinstance(stop, Interrupted) else usual, file=sys.stderr)
             return EXIT_INTERRUPTED
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
         return EXIT_USER_ERROR

@@ -1,6 +1,7 @@
 """Which model a command uses, settled before TensorFlow is loaded."""
 
 import argparse
+import contextlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from src.errors import UserError, describe_os_error, name_some
 from src.files import read_json
+from src.locks import hold_lock
 from src.settings import PREPROCESSING_MODES
 
 BUNDLE_FILE = "bundle.json"
@@ -50,6 +52,16 @@ def check_output(models_dir: str | Path, name: str) -> None:
         os.rmdir(tempfile.mkdtemp(dir=existing, prefix="."))
     except OSError as error:  # it names the probe, which the user has never heard of
         raise UserError(describe_os_error(OSError(error.errno, error.strerror, str(models_dir)))) from error
+
+
+def hold_bundle(models_dir: str | Path, name: str) -> contextlib.AbstractContextManager:
+    """Keep ``models_dir/name`` and its checkpoint for this process, within the context.
+
+    Entering it raises ``UserError``, with the number of the process, where another has it.
+    """
+    lock = checkpoint_path(models_dir, name).with_suffix(".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    return hold_lock(lock, f"another run is training {Path(models_dir, name)}", "give another --name")
 
 
 def checkpoint_path(models_dir: str | Path, name: str) -> Path:

@@ -83,13 +83,11 @@ def run_recipe(recipe: Recipe, experiments: str, source: str | None, *, quick: b
     else:
         _run_stage("split", lines["split"])
     bundle = folders["models"] / recipe.name
-    if restart:
-        checkpoint_path(folders["models"], recipe.name).unlink(missing_ok=True)
     unfinished = checkpoint_path(folders["models"], recipe.name).exists()
     if not (quick or restart or unfinished) and _is_trained(recipe, bundle, folders["data"], lines["train"]):
         say(f"Trained already: {bundle} (anew with --restart).")
     else:
-        _run_stage("train", lines["train"])
+        _run_stage("train", [*lines["train"], *(["--restart"] if restart else [])])
     _run_stage("evaluate", lines["evaluate"])
     result = _collect(recipe, folders)
     if quick and not min(result["loss"][1:]) < result["loss"][0]:

@@ -97,6 +97,13 @@ def add_rate_finding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", default="gradcam", help="folder that --find-rate draws into")
 
 
+def add_restart(parser: argparse.ArgumentParser) -> None:
+    """Add what both trainings have to forget an interrupted one, ``--restart``."""
+    parser.add_argument(
+        "--restart", action="store_true", help="begin anew instead of going on with an interrupted training"
+    )
+
+
 def read_options(settings_class: type, arguments: argparse.Namespace):
     """The settings that the parsed command line stands for."""
     names = [field.name for field in dataclasses.fields(settings_class)]

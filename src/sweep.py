@@ -28,8 +28,13 @@ def _train_afresh(train, *settings, **keywords):
     quiet_tensorflow()
     import keras
 
+    from src.training.checkpoint import OtherTraining
+
     keras.utils.clear_session()
-    return train(*settings, **keywords)
+    try:
+        return train(*settings, **keywords)
+    except OtherTraining:  # the trial's settings are its own, so that it is another version that had begun it
+        return train(*settings, **keywords, restart=True)
 
 
 def _verify_baseline(settings, training, augmentation) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from src.errors import command
 from src.loading.augmentation import AugmentationSettings
-from src.model_choice import check_output, checkpoint_path
+from src.model_choice import check_output, checkpoint_path, hold_bundle
 from src.progress import say
 from src.settings import (
     add_options,
     add_rate_finding,
+    add_restart,
     command_line,
     create_parser,
     natural_int,
@@ -100,6 +101,7 @@ def train_transfer(
     listeners: Sequence[Callable[[dict], None]] = (),
     tensorboard: str | None = None,
     features_dir: str | Path | None = None,
+    restart: bool = False,
 ) -> tuple[Path, dict]:
     """Train both phases, save the best epoch of both on validation; an interrupted training of these settings goes on.
 
@@ -107,12 +109,37 @@ def train_transfer(
         listeners: are called with each epoch's figures, as ``TrainingHistory`` has them.
         tensorboard: folder of its logs, which then also show the validation part's confusion and wrong answers.
         features_dir: where what frozen layers compute is kept; by itself ``FEATURES_DIR`` in ``models_dir``.
+        restart: to forget an interrupted training.
 
     Returns:
         The bundle's folder and the metrics of the epoch that was kept.
+
+    Raises:
+        UserError: the settings or the data do not allow it, another process is training this bundle, or an interrupted
+            training with other settings is there (``OtherTraining``).
     """
     training, augmentation = training or TrainingSettings(), augmentation or AugmentationSettings()
     class_names, facts = _check(settings, schedule, training)
+    with hold_bundle(settings.models_dir, settings.name):
+        if restart:
+            checkpoint_path(settings.models_dir, settings.name).unlink(missing_ok=True)
+        options = {"listeners": listeners, "tensorboard": tensorboard, "features_dir": features_dir}
+        return _train(settings, schedule, training, augmentation, class_names, facts, **options)
+
+
+def _train(
+    settings: TransferSettings,
+    schedule: TwoPhaseSettings,
+    training: TrainingSettings,
+    augmentation: AugmentationSettings,
+    class_names: list[str],
+    facts: dict,
+    *,
+    listeners: Sequence[Callable[[dict], None]],
+    tensorboard: str | None,
+    features_dir: str | Path | None,
+) -> tuple[Path, dict]:
+    """As :func:`train_transfer`, on data that have been looked at; ``facts`` are what a bundle remembers of them."""
     quiet_tensorflow()
     from src.bundle import save_bundle
     from src.explainers.graph import find_target_layer
@@ -267,6 +294,7 @@ def main(argv=None) -> None:
         add_options(parser, kind)
     add_rate_finding(parser)
     parser.add_argument("--tensorboard", metavar="FOLDER", help="also write TensorBoard's logs into this folder")
+    add_restart(parser)
     parser.add_argument("--json", action="store_true", help="print the kept epoch's metrics as one JSON line")
     arguments = parser.parse_args(argv)
     settings, schedule, training, augmentation = (read_options(kind, arguments) for kind in KINDS)
@@ -274,7 +302,9 @@ def main(argv=None) -> None:
     if arguments.find_rate:
         print(find_rate(settings, schedule, training, augmentation, arguments.output, as_json=arguments.json))
         return
-    folder, metrics = train_transfer(settings, schedule, training, augmentation, tensorboard=arguments.tensorboard)
+    folder, metrics = train_transfer(
+        settings, schedule, training, augmentation, tensorboard=arguments.tensorboard, restart=arguments.restart
+    )
     from src.bundle import describe_training
 
     print(describe_training(folder, metrics, "python -m src.evaluate", as_json=arguments.json))

@@ -1,6 +1,7 @@
 """The command's settings reach the training: networks, sizes, balance, an end when nothing improves."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from src.baseline_cnn import BaselineSettings, main, train_baseline
 from src.bundle import load_bundle
 from src.errors import UserError
 from src.loading.augmentation import AugmentationSettings
-from src.model_choice import CHECKPOINTS_DIR
+from src.model_choice import CHECKPOINTS_DIR, hold_bundle
 from src.training.history import TrainingHistory
 from src.training.options import TrainingSettings
 
@@ -37,7 +38,7 @@ def test_an_oblong_gray_network(small_data, tmp_path):
     assert not list((tmp_path / CHECKPOINTS_DIR).iterdir()), "nothing is left of a training that is done"
 
 
-def test_other_pictures_start_anew(small_data, tmp_path, capsys, monkeypatch):
+def test_with_other_pictures_it_does_not_go_on_but_says_so(small_data, tmp_path, capsys, monkeypatch):
     """Also where a split.json, which says what was there once, stays as it was."""
     data = tmp_path / "data"
     shutil.copytree(small_data, data)
@@ -55,8 +56,19 @@ def test_other_pictures_start_anew(small_data, tmp_path, capsys, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             train_baseline(settings)
     next((data / "train" / "light").iterdir()).unlink()
-    train_baseline(settings)
-    assert "pictures changed. Starting anew" in capsys.readouterr().err
+    with pytest.raises(UserError, match="pictures changed"):
+        train_baseline(settings)
+    state = tmp_path / CHECKPOINTS_DIR / "baseline.npz"
+    assert state.is_file() and not (tmp_path / "baseline").exists()
+    train_baseline(settings, restart=True)
+    assert not state.exists() and (tmp_path / "baseline" / "bundle.json").is_file()
+
+
+def test_a_second_training_of_one_bundle_is_refused(small_data, tmp_path):
+    with hold_bundle(tmp_path, "baseline"):
+        with pytest.raises(UserError, match=rf"training {tmp_path}/baseline \(process {os.getpid()}\)"):
+            train_baseline(_settings(small_data, tmp_path))
+        train_baseline(_settings(small_data, tmp_path, name="other"))
 
 
 def test_balance(tmp_path):

@@ -94,12 +94,15 @@ def test_the_same_command_goes_on_after_an_interruption(train, tmp_path, capsys,
         np.genfromtxt(tmp_path / name / "history.csv", delimiter=",", names=True) for name in ("whole", "stopped")
     ]
     for column in ("loss", "val_loss", "clean_loss"):
-        assert histories[0][column] == pytest.approx(histories[1][column], rel=1e-4)
+        np.testing.assert_array_equal(histories[0][column], histories[1][column])
     stopped, whole = (load_bundle(name, tmp_path).info for name in ("stopped", "whole"))
     assert (stopped["features_found"], whole["features_found"]) == (0.0, 1.0)
     assert stopped["training_seconds"] > sum(histories[1]["seconds"])
 
     state.write_bytes(kept)
     capsys.readouterr()
-    assert train("stopped", "--phase1-rate", "2e-2") == 0
-    assert "phase1_rate changed. Starting anew" in capsys.readouterr().err
+    assert train("stopped", "--phase1-rate", "2e-2") == 2
+    assert "phase1_rate was 0.01, is 0.02); give those to go on" in capsys.readouterr().err
+    assert state.read_bytes() == kept
+    assert train("stopped", "--phase1-rate", "2e-2", "--restart") == 0
+    assert "goes on" not in capsys.readouterr().err and not state.exists()

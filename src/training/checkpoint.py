@@ -1,9 +1,9 @@
 """A training's state between epochs, so that an interrupted one goes on where it was."""
 
-import glob
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +11,18 @@ import keras
 import numpy as np
 
 from src.atomic import atomic_file
-from src.errors import explain_os_error
+from src.errors import UserError, explain_os_error
 from src.networks.structure import structure_of
 from src.progress import say
 from src.training.history import TrainingHistory
+
+_PLACES = ("data", "models_dir", "name")  # settings that may change: what lies there counts
+_FACTS = {"phase", "epoch", "batch", "rate", "rows", "best", "seconds", "features_found"}
+_SHORT = 40  # of a value that is worth to be named
+
+
+class OtherTraining(UserError):
+    """There is an interrupted training of other settings."""
 
 
 @dataclass
@@ -29,11 +37,13 @@ class Checkpoint:
         path: of the file, which is written whole or not at all.
         identity: what must be the same for the training to go on: settings, pictures, the network, versions.
         seconds_between: two states of one phase; epochs over stored features are over sooner than a state is written.
+        seconds_within: an epoch, after which its state is written in its midst.
     """
 
     path: Path
     identity: dict
     seconds_between: float = 0.0
+    seconds_within: float = 300.0
     _saved: float = field(default_factory=time.monotonic)
     _failed: bool = False
 
@@ -42,15 +52,37 @@ class Checkpoint:
         """Whether so much has been done since the last state that another one is worth writing."""
         return time.monotonic() - self._saved >= self.seconds_between
 
-    def save(self, phase: int, epoch: int, optimizer: keras.Optimizer, history: TrainingHistory) -> None:
-        """Write the state after ``epoch`` epochs of a phase; as many as it has where it is done with.
+    @property
+    def is_due_within_epoch(self) -> bool:
+        """The same amid an epoch."""
+        return time.monotonic() - self._saved >= max(self.seconds_within, self.seconds_between)
+
+    def save(
+        self,
+        phase: int,
+        epoch: float,
+        optimizer: keras.Optimizer,
+        history: TrainingHistory,
+        *,
+        batch: int = 0,
+        rate: float | None = None,
+        metrics: Sequence[np.ndarray] = (),
+    ) -> None:
+        """Write the state after ``epoch`` epochs of a phase, ``math.inf`` where it is done with.
 
         Where it cannot be written, the training goes on without, and the user is told once.
+
+        Args:
+            batch: how many batches of the next epoch are done as well.
+            rate: the learning rate at the start of that epoch.
+            metrics: values of its metrics' variables after these.
         """
         record = {
             "identity": self.identity,
             "phase": phase,
             "epoch": epoch,
+            "batch": batch,
+            "rate": rate,
             "rows": history.rows,
             "best": history.rows.index(history.best_row) if history.best_row else None,
             "seconds": history.seconds,
@@ -60,6 +92,7 @@ class Checkpoint:
             "model": [variable.numpy() for variable in history.model.variables],
             "optimizer": [variable.numpy() for variable in optimizer.variables],
             "best": history.best_weights or [],
+            "metrics": metrics,
         }
         arrays = {f"{name}_{number}": value for name, values in groups.items() for number, value in enumerate(values)}
         record["arrays"] = len(arrays)
@@ -70,22 +103,31 @@ class Checkpoint:
             if not self._failed:
                 say(f"The training's state cannot be kept ({explain_os_error(error)}): do not interrupt it.")
             self._failed = True
+        else:
+            self._failed = False
         self._saved = time.monotonic()
 
-    def load(self) -> dict | None:
-        """The state: phase, epoch, rows, best, and lists of arrays: model, optimizer, weights (of the best epoch).
+    def describe_going_on(self) -> str:
+        """What the user is told who stops a training."""
+        if self._failed:
+            return "Its state could not be kept."
+        return "The same command goes on from there; with --restart it begins anew."
 
-        None where there is none that belongs to this training; where one belongs to another, or is damaged, it says so.
+    def load(self) -> dict | None:
+        """What :meth:`save` was given, by the same names; model, optimizer, metrics and weights (of the best epoch) as
+        lists of arrays.
+
+        None where there is none, or a damaged one, which is said. Raises :class:`OtherTraining` where there is one of
+        other settings or pictures, which is not to be lost by a slip.
         """
-        self._remove_leftovers()
         if not self.path.is_file():
             return None
         try:
             with np.load(self.path, allow_pickle=False) as stored:
                 state = json.loads(str(stored["record"]))
                 arrays = {name: stored[name] for name in stored.files if name != "record"}
-            recorded = state["identity"]
-            if len(arrays) != state["arrays"]:
+            recorded = state["identity"] | {}
+            if len(arrays) != state["arrays"] or not state.keys() >= _FACTS:
                 raise ValueError("incomplete")
         except Exception as error:  # NumPy and zipfile raise whatever the damage leads them to
             reason = explain_os_error(error) if isinstance(error, OSError) else "it is damaged or of another version"
@@ -94,23 +136,27 @@ class Checkpoint:
         identity = json.loads(json.dumps(self.identity))  # as it was stored: a tuple comes back as a list
         differing = [key for key in identity if recorded.get(key) != identity[key]]
         if differing:
-            say(f"An interrupted training is not gone on with: {', '.join(differing)} changed. Starting anew.")
-            return None
+            changes = ", ".join(_describe_change(key, recorded.get(key), identity[key]) for key in differing)
+            raise OtherTraining(
+                f"{self.path} holds an interrupted training with other settings ({changes}); give those to go on with "
+                "it, --restart to begin anew, or another --name to keep it"
+            )
 
         def group(name: str) -> list[np.ndarray]:
             return [arrays[f"{name}_{number}"] for number in range(sum(key.startswith(f"{name}_") for key in arrays))]
 
-        return state | {"model": group("model"), "optimizer": group("optimizer"), "weights": group("best")}
+        names = {"model": "model", "optimizer": "optimizer", "weights": "best", "metrics": "metrics"}
+        return state | {key: group(name) for key, name in names.items()}
 
     def remove(self) -> None:
         """Forget the state: the training is done, its result saved."""
-        self._remove_leftovers()
         self.path.unlink(missing_ok=True)
 
-    def _remove_leftovers(self) -> None:
-        """Remove what ``atomic_file`` could not, where the process was killed while it wrote."""
-        for path in self.path.parent.glob(f".{glob.escape(self.path.stem[:40])}-????????{self.path.suffix}"):
-            path.unlink(missing_ok=True)
+
+def _describe_change(key: str, then, now) -> str:
+    """One setting as it was and is; of what are digests only that they differ."""
+    texts = [json.dumps(value) for value in (then, now)]
+    return f"{key} was {texts[0]}, is {texts[1]}" if max(map(len, texts)) < _SHORT else f"{key} changed"
 
 
 def identify(model: keras.Model, settings: dict, pictures: str) -> dict:
@@ -121,6 +167,7 @@ def identify(model: keras.Model, settings: dict, pictures: str) -> dict:
         pictures: fingerprint of training and validation pictures.
     """
     digest = hashlib.sha256(structure_of(model).encode()).hexdigest()
+    settings = {key: value for key, value in settings.items() if key not in _PLACES}
     return settings | {"pictures": pictures, "the network": digest, "version of Keras": keras.__version__}
 
 

@@ -8,16 +8,18 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from src.errors import UserError
 from src.inference.engine import has_gpu
 from src.progress import say, track
 from src.training.batches import as_untuned_dataset
-from src.training.checkpoint import Checkpoint, restore
-from src.training.history import TrainingHistory
+from src.training.checkpoint import Checkpoint
+from src.training.history import IF_DIVERGED, TrainingHistory
 from src.training.mixing import MixedBatches
 from src.training.optimizers import create_optimizer
 from src.training.options import TrainingSettings
 from src.training.pointwise import pointwise_as_products
 from src.training.precision import compute_in_bfloat16, resolve_precision
+from src.training.resumption import BatchesFrom, Beginning, StateKeeper, go_on, pass_over, stop_on_request
 
 # What `auto` means: on while validation loss improves by more than this share, for at most so many epochs.
 AUTO_MAX_EPOCHS = 100
@@ -25,6 +27,7 @@ AUTO_MIN_IMPROVEMENT = 0.01
 # Epochs over stored features last a fraction of a second; not each of them is worth a line.
 _SECONDS_BETWEEN_LINES = 2.0
 _PLATEAU_FACTOR, _PLATEAU_PATIENCE = 0.1, 2
+_STEPS_BETWEEN_CHECKS = 10  # of the loss, for which a GPU would have to be waited for
 
 
 class _EpochReporter(keras.callbacks.Callback):
@@ -41,6 +44,7 @@ class _EpochReporter(keras.callbacks.Callback):
         self.limit = AUTO_MAX_EPOCHS if self.auto else epochs
         self.waited, self.reference, self.bar, self.durations, self.said = 0, math.inf, None, [], 0.0
         self.on_plateau, self.lowest, self.gained = 0, math.inf, True
+        self.begin = Beginning()
         self.plateau_patience = min(options.plateau_patience or _PLATEAU_PATIENCE, patience)
 
     def replay(self, rows: list[dict]) -> None:
@@ -51,12 +55,17 @@ class _EpochReporter(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
-        self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        if epoch == self.begin.epoch and self.begin.rate is not None:
+            self.rate = self.begin.rate
+        else:
+            self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         steps = self.params.get("steps") or 0
         self.bar = track(total=steps, what=f"  phase {self.phase}, epoch {epoch + 1}", unit="batches")
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()
+        if batch % _STEPS_BETWEEN_CHECKS == 0 and logs and not math.isfinite(float(logs["loss"])):
+            self.model.stop_training = True  # the epoch's mean would not become a number again
 
     def on_epoch_end(self, epoch, logs=None):
         self.bar.close()
@@ -76,7 +85,7 @@ class _EpochReporter(keras.callbacks.Callback):
             self.said = time.perf_counter()
             self._say(epoch, row, best)
         if not math.isfinite(row["loss"]):
-            say("The loss is not a number: stopping. The last good epoch is kept; try a smaller learning rate.")
+            say(f"The loss is not a number: stopping. The last good epoch is kept; {IF_DIVERGED}.")
             self.model.stop_training = True
         stop, lower_rate = self._judge(row)
         if stop:
@@ -144,18 +153,6 @@ class _TurnEpochs(keras.callbacks.Callback):
         self.batches.on_epoch_end()
 
 
-class _SaveState(keras.callbacks.Callback):
-    """The state to the checkpoint between two epochs, when weights and their running average are in their places."""
-
-    def __init__(self, checkpoint: Checkpoint, history: TrainingHistory, phase: int, first_epoch: int):
-        super().__init__()
-        self.checkpoint, self.history, self.phase, self.first_epoch = checkpoint, history, phase, first_epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch > self.first_epoch and self.checkpoint.is_due:
-            self.checkpoint.save(self.phase, epoch, self.model.optimizer, self.history)
-
-
 def fit_phase(
     model: keras.Model,
     train,
@@ -199,25 +196,52 @@ def fit_phase(
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    first_epoch = _go_on(model, train, history, phase, reporter, checkpoint) if checkpoint else 0
-    if first_epoch >= reporter.limit:
-        return
+    begin = Beginning()
+    if checkpoint:
+        begin = reporter.begin = go_on(model, train, history, phase, checkpoint, reporter.replay, reporter.limit)
+    if begin.epoch < reporter.limit:
+        fitting = {"class_weight": class_weight, "validation_data": as_untuned_dataset(val)}
+        _fit(model, train, history, reporter, begin, options, checkpoint, fitting)
+    if history.best_row is None:
+        if checkpoint:
+            checkpoint.remove()  # to go on with it would end here again
+        raise UserError(f"the loss was not a number in every epoch; {IF_DIVERGED}")
+
+
+def _fit(
+    model: keras.Model,
+    train,
+    history: TrainingHistory,
+    reporter: _EpochReporter,
+    begin: Beginning,
+    options: TrainingSettings,
+    checkpoint: Checkpoint | None,
+    fitting: dict,
+) -> None:
+    """Keras' ``fit`` from where it is to begin."""
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if options.ema else []
-    callbacks += [_SaveState(checkpoint, history, phase, first_epoch)] if checkpoint else []
-    callbacks += [_TurnEpochs(train)] if isinstance(train, keras.utils.PyDataset) else []
-    with computed_fast(model, options.precision):
+    with contextlib.ExitStack() as contexts:
+        if checkpoint:
+            request = contexts.enter_context(stop_on_request())
+            callbacks += [StateKeeper(checkpoint, reporter, request, begin)]
+        if begin.batch:
+            train = BatchesFrom(train, begin.batch)
+        callbacks += [_TurnEpochs(train)] if isinstance(train, keras.utils.PyDataset) else []
+        contexts.enter_context(computed_fast(model, options.precision))
+        if begin.batch:
+            model.test_on_batch(*train[begin.batch])  # which makes the metrics' variables
+            pass_over(model, begin.batch)
         model.fit(
             as_untuned_dataset(train),
-            validation_data=as_untuned_dataset(val),
             epochs=reporter.limit,
-            initial_epoch=first_epoch,
-            class_weight=class_weight,
+            initial_epoch=begin.epoch,
             callbacks=[*callbacks, reporter],
             verbose=0,
             shuffle=False,  # the iterator shuffles by (seed, epoch); Keras would shuffle the order of batches again
+            **fitting,
         )
     if checkpoint:
-        checkpoint.save(phase, reporter.limit, model.optimizer, history)  # nothing of this phase is left to do
+        checkpoint.save(reporter.phase, math.inf, model.optimizer, history)  # nothing of this phase is left to do
 
 
 @contextlib.contextmanager
@@ -237,25 +261,6 @@ def computed_fast(model: keras.Model, precision: str):
             yield
         finally:
             model.train_function = model.test_function = None
-
-
-def _go_on(model, train, history, phase: int, reporter: _EpochReporter, checkpoint: Checkpoint) -> int:
-    """Set everything as the checkpoint has it; returns how many epochs of the phase are done with."""
-    state = checkpoint.load()
-    if state is None or state["phase"] < phase:
-        return 0
-    restore(state, history)
-    rows = [row for row in history.rows if row["phase"] == phase]
-    train.set_epoch(train.epoch + len(rows))  # on from the phase before, which may have had the same batches
-    if state["phase"] > phase:
-        return reporter.limit
-    reporter.replay(rows)
-    model.optimizer.build(model.trainable_variables)
-    for variable, value in zip(model.optimizer.variables, state["optimizer"], strict=True):
-        variable.assign(value)
-    if state["epoch"] < reporter.limit:
-        say(f"An interrupted training goes on after epoch {state['epoch']} of phase {phase}.")
-    return state["epoch"]
 
 
 def class_weights(labels: np.ndarray, class_count: int, balance: str = "weights") -> dict[int, float] | None:

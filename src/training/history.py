@@ -10,6 +10,8 @@ import numpy as np
 
 from src.errors import UserError
 
+IF_DIVERGED = "try a smaller learning rate, --clip-norm 1, or --precision float32"
+
 
 @dataclass
 class TrainingHistory:
@@ -67,7 +69,7 @@ class TrainingHistory:
     def restore_best(self) -> None:
         """Set the best epoch's weights. Raises ``UserError`` where no epoch had a finite validation loss."""
         if self.best_weights is None:
-            raise UserError("the loss was not a number in every epoch; try a smaller learning rate")
+            raise UserError(f"the loss was not a number in every epoch; {IF_DIVERGED}")
         self.model.set_weights(self.best_weights)
 
     def columns(self) -> dict[str, list]:

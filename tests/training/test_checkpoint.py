@@ -13,7 +13,7 @@ from keras import layers
 from src.data_loader import get_data_generators
 from src.loading.sample import PlainSample
 from src.networks.heads import add_head, logits_model
-from src.training.checkpoint import Checkpoint, identify
+from src.training.checkpoint import Checkpoint, OtherTraining, identify
 from src.training.fit import fit_phase
 from src.training.history import TrainingHistory
 from src.training.options import TrainingSettings
@@ -96,11 +96,14 @@ def test_goes_on_to_the_same_end(small_data, tmp_path, options):
     assert checkpoint.load() is None
 
 
-def test_other_settings_start_anew(small_data, tmp_path, capsys):
-    checkpoint = Checkpoint(tmp_path / "state.npz", {"rate": 0.02, "epochs": 2})
+def test_what_was_begun_with_other_settings_is_kept_and_the_difference_said(small_data, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "state.npz", {"rate": 0.02, "epochs": 2, "pictures": 64 * "a"})
     _train(small_data, TrainingSettings(), 2, checkpoint)
-    assert Checkpoint(tmp_path / "state.npz", {"rate": 0.1, "epochs": 2}).load() is None
-    assert "rate changed" in capsys.readouterr().err
+    before = checkpoint.path.read_bytes()
+    other = Checkpoint(tmp_path / "state.npz", {"rate": 0.1, "epochs": 2, "pictures": 64 * "b"})
+    with pytest.raises(OtherTraining, match=r"\(rate was 0.02, is 0.1, pictures changed\).*--restart"):
+        _train(small_data, TrainingSettings(), 2, other)
+    assert checkpoint.path.read_bytes() == before
 
 
 def test_networks_of_equal_shapes_are_told_apart():
@@ -139,13 +142,6 @@ def test_what_cannot_be_written_ends_nothing(small_data, tmp_path, capsys, monke
     history = _train(small_data, TrainingSettings(), 3, Checkpoint(tmp_path / "state.npz", {}))
     assert len(history.rows) == 3 and not list(tmp_path.iterdir())
     assert capsys.readouterr().err.count("cannot be kept") == 1
-
-
-def test_what_a_killed_process_left_is_removed(tmp_path):
-    for name in (".state-abcdefgh.npz", ".state-two-abcdefgh.npz", "state.npz"):
-        (tmp_path / name).write_text("half")
-    Checkpoint(tmp_path / "state.npz", {}).remove()
-    assert [path.name for path in tmp_path.iterdir()] == [".state-two-abcdefgh.npz"]
 
 
 def test_a_state_is_due_once_its_time_is_over(tmp_path, monkeypatch):
