@@ -83,6 +83,7 @@ def build_baseline_model(class_count: int, image_size: tuple[int, int] = (224, 2
 def _load_pictures(settings: BaselineSettings, training: TrainingSettings, augmentation: AugmentationSettings):
     """The iterators over training and validation pictures."""
     from src.data_loader import get_data_generators
+    from src.loading.stand_ins import MAX_UNREADABLE
 
     train, val, _ = get_data_generators(
         settings.data,
@@ -91,6 +92,7 @@ def _load_pictures(settings: BaselineSettings, training: TrainingSettings, augme
         augment=augmentation,
         seed=settings.seed,
         sampling=training.sampling,
+        unreadable=MAX_UNREADABLE,
     )
     return train, val
 
@@ -159,7 +161,7 @@ def _train(
 ) -> tuple[Path, dict]:
     """As :func:`train_baseline`, on data that have been looked at; ``facts`` are what a bundle remembers of them."""
     quiet_tensorflow()
-    from src.bundle import save_bundle
+    from src.bundle import list_unreadable, save_bundle
     from src.networks.scratch import SCRATCH_NETWORKS
     from src.tensorboard_log import TensorBoardLog
     from src.training.checkpoint import Checkpoint, identify
@@ -188,6 +190,7 @@ def _train(
             "backbone": None,
             "weights": {"origin": "none", "sha256": None},
             "data": facts,
+            "unreadable": list_unreadable(train, val),
             "settings": chosen,
             "precision": precision,
             "metrics": history.best_row,
@@ -259,7 +262,7 @@ def find_rate(
 
 
 @command
-def main(argv=None) -> None:
+def main(argv=None) -> int | None:
     parser = create_parser("Train a convolutional network from scratch.", EXAMPLES)
     for kind in KINDS:
         add_options(parser, kind)
@@ -272,13 +275,14 @@ def main(argv=None) -> None:
     augmentation.note_idle()
     if arguments.find_rate:
         print(find_rate(settings, training, augmentation, arguments.output, as_json=arguments.json))
-        return
+        return None
     folder, metrics = train_baseline(
         settings, training, augmentation, tensorboard=arguments.tensorboard, restart=arguments.restart
     )
-    from src.bundle import describe_training
+    from src.bundle import describe_training, exit_code_of
 
     print(describe_training(folder, metrics, "python -m src.transfer_model", as_json=arguments.json))
+    return exit_code_of(folder)
 
 
 if __name__ == "__main__":

@@ -37,9 +37,9 @@ from src.bundle_facts import (
 from src.calibrate import calibrate
 from src.datasets.seen import FILE_NAME as PICTURES_FILE
 from src.datasets.seen import PictureRecord, load_record, record_pictures
-from src.errors import UserError, shorten_error
+from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, shorten_error
 from src.evaluation.calibration import LEAST_PROBABILITY, softmax
-from src.files import format_json, sha256_file, write_csv, write_json
+from src.files import format_json, read_json, sha256_file, write_csv, write_json
 from src.frozen_bundle import load_saved_form, save_frozen_form
 from src.imaging import READING_VERSION
 from src.inference.engine import has_gpu
@@ -162,12 +162,28 @@ def describe_training(folder: Path, row: dict, following: str, *, as_json: bool)
         row: the kept epoch of the history.
         following: the next command.
     """
+    unreadable = len(_unreadable(folder))
     if as_json:
-        return format_json({"bundle": str(folder), **row})
+        return format_json({"bundle": str(folder), **row, "unreadable": unreadable})
+    passed_over = f" Pictures that could not be read: {unreadable}, named above." if unreadable else ""
     return (
         f"Saved {folder}: epoch {row['epoch']} (phase {row['phase']}) was best, validation accuracy "
-        f"{row['val_accuracy']:.4f}.\nCurves: {folder / 'training_curves.png'}. Next: {following}"
+        f"{row['val_accuracy']:.4f}.{passed_over}\nCurves: {folder / 'training_curves.png'}. Next: {following}"
     )
+
+
+def list_unreadable(*parts: "DirectoryIterator") -> list[str]:
+    """The paths of the pictures for which others stood in."""
+    return [path for part in parts for path in sorted(part.stand_ins.reasons)]
+
+
+def _unreadable(folder: Path) -> list[str]:
+    return read_json(folder / BUNDLE_FILE).get("unreadable", [])
+
+
+def exit_code_of(folder: Path) -> int:
+    """Of a training that left this bundle."""
+    return EXIT_PARTIAL if _unreadable(folder) else EXIT_OK
 
 
 def _versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from src.datasets.manifest import load_manifest
 from src.datasets.split_settings import SplitSettings
-from src.errors import EXIT_INTERRUPTED, EXIT_OK, UserError, command
+from src.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_PARTIAL, UserError, command
 from src.files import format_json, read_json, write_json
 from src.model_choice import BUNDLE_FILE, checkpoint_path
 from src.progress import say
@@ -141,7 +141,7 @@ def _run_stage(stage: str, words: list[str]) -> None:
         code = importlib.import_module(words[0]).main(words[1:])
     if code == EXIT_INTERRUPTED:
         raise KeyboardInterrupt
-    if code != EXIT_OK:
+    if code not in (EXIT_OK, EXIT_PARTIAL):
         raise UserError(f"{stage} ended with exit code {code}; run the same recipe again once that is mended")
 
 

@@ -12,7 +12,8 @@ from src.errors import UserError
 from src.evaluating import predict_part
 from src.evaluation.artefacts import save_evaluation
 from src.evaluation.metrics import evaluate_predictions
-from src.imaging import read_image
+from src.imaging import ImageError, read_image
+from src.progress import say
 
 # Row of the history -> chart: TensorBoard draws what has a common first part side by side.
 _CHARTS = {
@@ -64,7 +65,11 @@ class TensorBoardLog:
             return
         bundle = load_bundle(bundle_folder)
         class_names = list(bundle.class_names)
-        answers = predict_part(bundle, class_names, "val", data=data_dir, batch_size=batch_size)
+        try:
+            answers = predict_part(bundle, class_names, "val", data=data_dir, batch_size=batch_size)
+        except ImageError as error:  # which the training has passed over
+            say(f"TensorBoard gets no pictures of the validation part: {error}.")
+            return
         evaluation = evaluate_predictions(answers.labels, answers.probabilities, class_names)
         with tempfile.TemporaryDirectory() as scratch, self._writer.as_default(epoch):
             folder = Path(scratch) / f"{bundle.name}, validation"

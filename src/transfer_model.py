@@ -141,7 +141,7 @@ def _train(
 ) -> tuple[Path, dict]:
     """As :func:`train_transfer`, on data that have been looked at; ``facts`` are what a bundle remembers of them."""
     quiet_tensorflow()
-    from src.bundle import save_bundle
+    from src.bundle import list_unreadable, save_bundle
     from src.explainers.graph import find_target_layer
     from src.tensorboard_log import TensorBoardLog
     from src.training.checkpoint import Checkpoint, identify
@@ -175,6 +175,7 @@ def _train(
             "backbone": backbone.name,
             "weights": {"origin": origin.origin, "sha256": origin.sha256},
             "data": facts,
+            "unreadable": list_unreadable(train, val),
             "settings": chosen,
             "precision": precision,
             "unfrozen_from": base.layers[first_trainable].name,
@@ -220,6 +221,7 @@ def _build(settings: TransferSettings, class_count: int):
 def _load_pictures(settings: TransferSettings, training: TrainingSettings, augmentation, size, interpolation: str):
     """The iterators over training and validation pictures."""
     from src.data_loader import get_data_generators
+    from src.loading.stand_ins import MAX_UNREADABLE
 
     train, val, _ = get_data_generators(
         settings.data,
@@ -228,6 +230,7 @@ def _load_pictures(settings: TransferSettings, training: TrainingSettings, augme
         augment=augmentation,
         seed=settings.seed,
         sampling=training.sampling,
+        unreadable=MAX_UNREADABLE,
         interpolation=interpolation,
     )
     return train, val
@@ -288,7 +291,7 @@ def find_rate(
 
 
 @command
-def main(argv=None) -> None:
+def main(argv=None) -> int | None:
     parser = create_parser("Train a classifier over a backbone pre-trained on ImageNet, in two phases.", EXAMPLES)
     for kind in KINDS:
         add_options(parser, kind)
@@ -301,13 +304,14 @@ def main(argv=None) -> None:
     augmentation.note_idle()
     if arguments.find_rate:
         print(find_rate(settings, schedule, training, augmentation, arguments.output, as_json=arguments.json))
-        return
+        return None
     folder, metrics = train_transfer(
         settings, schedule, training, augmentation, tensorboard=arguments.tensorboard, restart=arguments.restart
     )
-    from src.bundle import describe_training
+    from src.bundle import describe_training, exit_code_of
 
     print(describe_training(folder, metrics, "python -m src.evaluate", as_json=arguments.json))
+    return exit_code_of(folder)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from src.baseline_cnn import BaselineSettings, main, train_baseline
 from src.bundle import load_bundle
-from src.errors import UserError
+from src.errors import EXIT_PARTIAL, UserError
 from src.loading.augmentation import AugmentationSettings
 from src.model_choice import CHECKPOINTS_DIR, hold_bundle
 from src.training.history import TrainingHistory
@@ -69,6 +69,28 @@ def test_a_second_training_of_one_bundle_is_refused(small_data, tmp_path):
         with pytest.raises(UserError, match=rf"training {tmp_path}/baseline \(process {os.getpid()}\)"):
             train_baseline(_settings(small_data, tmp_path))
         train_baseline(_settings(small_data, tmp_path, name="other"))
+
+
+def test_unreadable_pictures_are_passed_over_named_and_counted_up_to_a_bound(small_data, tmp_path, capsys):
+    data = shutil.copytree(small_data, tmp_path / "data")
+    broken = [data / "train" / "dark" / "dark_002.png", data / "val" / "light" / "light_001.png"]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:100])
+    words = ["--data", str(data), "--models-dir", str(tmp_path), "--network", "simple_cnn", "--width", "0.25"]
+    words += ["--image-size", "24", "--epochs", "2", "--tensorboard", str(tmp_path / "logs")]
+    assert main([*words, "--json"]) == EXIT_PARTIAL
+    said = capsys.readouterr()
+    assert json.loads(said.out)["unreadable"] == 2
+    assert [said.err.count(f"{path}: ") for path in broken] == [1, 2]  # once more of TensorBoard's pictures
+    assert load_bundle(tmp_path / "baseline").info["unreadable"] == list(map(str, broken))
+    assert main(words) == EXIT_PARTIAL
+    assert "Pictures that could not be read: 2" in capsys.readouterr().out
+    before = (tmp_path / "baseline" / "bundle.json").read_bytes()
+    for number in range(6):
+        (data / "train" / "light" / f"light_{number:03}.png").write_bytes(b"")
+    assert main(words) == 2
+    assert "of 24 pictures that were to be trained on cannot be read" in capsys.readouterr().err
+    assert (tmp_path / "baseline" / "bundle.json").read_bytes() == before
 
 
 def test_balance(tmp_path):

@@ -105,13 +105,15 @@ class ImageDataGenerator(KerasImageDataGenerator):
         threads=None,
         memory_gb=0.0,
         sampling="all",
+        unreadable=0.0,
     ) -> DirectoryIterator:
-        """Batches from a folder with one sub-folder for each class: Keras' arguments and three more.
+        """Batches from a folder with one sub-folder for each class: Keras' arguments and four more.
 
         ``threads`` load the pictures of one batch at a time (default: up to 4, one for each CPU), and up to
         ``memory_gb`` of pictures (10^9 bytes; 0: none) are kept in memory for the epochs to come: both change the
-        speed only. ``sampling`` "balanced" draws from all classes alike, see :mod:`src.loading.sampling`. Pictures
-        are decoded by :mod:`src.imaging`: upright, transparent places white.
+        speed only. ``sampling`` "balanced" draws from all classes alike, see :mod:`src.loading.sampling`.
+        ``unreadable`` is the share of pictures that may be unreadable, see :mod:`src.loading.stand_ins`. Pictures are
+        decoded by :mod:`src.imaging`: upright, transparent places white.
 
         Raises ``UserError`` where ``crop_padding`` reaches the smaller side: views could miss the picture altogether.
         """
@@ -142,6 +144,7 @@ class ImageDataGenerator(KerasImageDataGenerator):
             threads=threads,
             memory_gb=memory_gb,
             sampling=sampling,
+            unreadable=unreadable,
         )
 
     def get_random_transform(self, img_shape, seed=None) -> dict:

@@ -17,6 +17,7 @@ from src.loading.buffers import BatchBuffers, keep_freed_memory
 from src.loading.folder import list_classes, list_pictures
 from src.loading.memory import PictureMemory
 from src.loading.sampling import SAMPLINGS, draw_order
+from src.loading.stand_ins import StandIns
 from src.loading.streams import NO_DRAWS, view_generator, view_states
 from src.progress import say
 from src.threads import map_threads
@@ -41,7 +42,8 @@ class DirectoryIterator(KerasDirectoryIterator):
     - The pictures of a batch are loaded by ``threads`` threads. Keras' ``workers``, ``use_multiprocessing`` and
       ``max_queue_size`` are attributes of the iterator as of any ``PyDataset``; the default of one worker is enough,
       because ``fit`` fetches ahead.
-    - An unreadable picture raises :class:`~src.imaging.ImageError`; see :func:`surface_errors`.
+    - An unreadable picture raises :class:`~src.imaging.ImageError`; see :func:`surface_errors`. With ``unreadable``, a
+      share of the pictures, so many are passed over: see :class:`~src.loading.stand_ins.StandIns`.
     - Up to ``memory_gb`` of the pictures are kept in memory, decoded and at the target size: later epochs need not read
       them again, and do not see it when a file changes meanwhile. Each of Keras' worker processes keeps its own.
     - ``sampling`` "balanced" draws from all classes alike (:func:`~src.loading.sampling.draw_order`); a picture that
@@ -77,6 +79,7 @@ class DirectoryIterator(KerasDirectoryIterator):
         threads=None,
         memory_gb=0.0,
         sampling="all",
+        unreadable=0.0,
     ):
         # Not super().__init__: it lists files by other rules and prints on stdout, which is kept for results.
         if interpolation not in _INTERPOLATION_NAMES:
@@ -112,6 +115,7 @@ class DirectoryIterator(KerasDirectoryIterator):
         self._begun, self._epoch_before_end = False, None  # see on_epoch_begin
         self._file_digests = None  # read once, for whoever asks
         self._list_files(list(classes) if classes else list_classes(directory), follow_links)
+        self.stand_ins = StandIns(self._filepaths, self.classes, unreadable)
         self._seed = secrets.randbits(63) if seed is None else seed
         Iterator.__init__(self, self.samples, batch_size, shuffle, seed)
         say(f"Found {self.samples} images belonging to {self.num_classes} classes.")
@@ -261,7 +265,7 @@ class DirectoryIterator(KerasDirectoryIterator):
         versions = READING_VERSION, cv2.__version__
         result = hashlib.sha256(repr((versions, reading, sorted((generator | arrays).items()))).encode())
         if self._file_digests is None:
-            self._file_digests = list(map_threads(sha256_file, self._filepaths))
+            self._file_digests = list(map_threads(_digest, self._filepaths))
         for file_digest in self._file_digests:
             result.update(file_digest.encode())
         return result.hexdigest()
@@ -312,7 +316,7 @@ class DirectoryIterator(KerasDirectoryIterator):
         index = index % self.n
         picture = self._memory.recall(index)
         if picture is None:
-            picture = self._read(self._filepaths[index])
+            picture = self.stand_ins.read(index, self._read)
             self._memory.keep(index, picture)
         if self.data_format == "channels_first":
             picture = picture.transpose(2, 0, 1)
@@ -347,6 +351,13 @@ class DirectoryIterator(KerasDirectoryIterator):
         for image, index in zip(images, indices):
             name = f"{self.save_prefix}_{index}_{epoch}.{self.save_format}"
             array_to_img(image, self.data_format, scale=True).save(os.path.join(self.save_to_dir, name))
+
+
+def _digest(path: str) -> str:
+    try:
+        return sha256_file(path)
+    except OSError:  # whoever needs the picture says so
+        return "unreadable"
 
 
 @contextlib.contextmanager

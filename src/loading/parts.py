@@ -26,6 +26,7 @@ def get_data_generators(
     memory_gb: float = 1.0,
     class_names: Sequence[str] | None = None,
     sampling: str = "all",
+    unreadable: float = 0.0,
 ) -> tuple[DirectoryIterator, DirectoryIterator, DirectoryIterator]:
     """The iterators ``(train, val, test)`` over ``data_dir``/{train,val,test}/<class>/.
 
@@ -46,6 +47,8 @@ def get_data_generators(
         class_names: the classes in the order of their indices; None for those of train, sorted.
         sampling: "all" shows each training picture once in an epoch; "balanced" as many pictures in all, every class
             equally often (:func:`~src.loading.sampling.draw_order`).
+        unreadable: share of the training pictures, and of those for validation, that may turn out to be unreadable;
+            another of its class stands in for each (:mod:`src.loading.stand_ins`). Of test pictures none may.
 
     Returns:
         Three iterators over batches of RGB float32 (N, height, width, 3), 0..255 (models carry their own
@@ -59,8 +62,8 @@ def get_data_generators(
     options |= {"threads": workers, "memory_gb": memory_gb, "classes": class_names}
     train, val, test = (os.path.join(data_dir, part) for part in PARTS)
     return (
-        _iterate(train, img_size, augment, shuffle=True, sampling=sampling, **options),
-        _iterate(val, img_size, augment=False, shuffle=False, **options),
+        _iterate(train, img_size, augment, shuffle=True, sampling=sampling, unreadable=unreadable, **options),
+        _iterate(val, img_size, augment=False, shuffle=False, unreadable=unreadable, **options),
         _iterate(test, img_size, augment=False, shuffle=False, **options),
     )
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from src.loading.iterator import DirectoryIterator
+from src.loading.stand_ins import StandIns
 from src.settings import random_generator
 
 _STREAM = 0x73616D70  # in the key of the random draw, so that it is none of the views'
@@ -30,6 +31,11 @@ class PlainSample(keras.utils.PyDataset):
         self.indices = np.sort(chosen)
         self.samples, self.num_classes = len(self.indices), pictures.num_classes
         self.classes = pictures.classes[self.indices]
+
+    @property
+    def stand_ins(self) -> StandIns:
+        """Those of all pictures."""
+        return self.pictures.stand_ins
 
     def __len__(self) -> int:
         return -(-self.samples // self.batch_size)

@@ -84,7 +84,7 @@ class FeatureStore:
 
     def __init__(self, folder: Path, key: StoreKey):
         self.folder, self.key = folder, key
-        self._streams, self._saved = {}, time.monotonic()
+        self._streams, self._saved, self._disowned = {}, time.monotonic(), False
         self.rows = self._recorded_rows()
 
     def _path(self, name: str) -> Path:
@@ -138,8 +138,12 @@ class FeatureStore:
         for stream in self._streams.values():
             stream.flush()
             os.fsync(stream.fileno())
-        write_json(self.folder / _RECORD, {"rows": self.rows, **self.key.as_json()})
+        write_json(self.folder / _RECORD, {"rows": 0 if self._disowned else self.rows, **self.key.as_json()})
         self._saved = time.monotonic()
+
+    def disown(self) -> None:
+        """Let no other run find the rows: they are not what the key says, as those of pictures that have gone since."""
+        self._disowned = True
 
     def close(self) -> None:
         """End writing. The rows stay readable."""

@@ -131,6 +131,8 @@ def _extract(store: FeatureStore, pictures, views: int, engine: Engine, what: st
             images = ahead.result()
             if following:
                 ahead = pool.submit(read, *following)
+            if pictures.stand_ins.lost:
+                store.disown()
             store.append(engine.run(images))
             progress.update(len(images))
     store.close()

@@ -95,6 +95,27 @@ class _Counting:
         return self.engine.run(images)
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["damaged", "gone since"])
+def test_features_of_stand_ins_are_found_again_only_where_the_files_tell_of_them(small_data, tmp_path, gone):
+    data = shutil.copytree(small_data, tmp_path / "data")
+    broken = data / "train" / "dark" / "dark_004.png"
+    model, tensors = _network()
+    if not gone:
+        broken.write_bytes(broken.read_bytes()[:100])
+    train = get_data_generators(data, 16, 5, seed=5, augment=False, unreadable=0.05)[0]
+    key = _key(train, model, tensors)
+    if gone:
+        broken.unlink()
+    computed = []
+    for _ in range(2):
+        counted = _Counting(_engine(model, tensors))
+        with stored_features(tmp_path / "store", key, train, 1, lambda: counted, "test") as stored:  # noqa: B023
+            maps = stored["pooling"].values[0]
+            np.testing.assert_array_equal(maps[4], maps[5])  # the next one stood in
+        computed.append(counted.pictures)
+    assert computed == [train.samples, train.samples if gone else 0]
+
+
 @pytest.mark.parametrize("stop", [0, 1, 3, 6, 9])
 def test_an_interrupted_extraction_goes_on_where_it_stopped(train, tmp_path, stop):
     model, tensors = _network()
