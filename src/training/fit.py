@@ -20,6 +20,7 @@ from src.training.options import TrainingSettings
 from src.training.pointwise import pointwise_as_products
 from src.training.precision import compute_in_bfloat16, resolve_precision
 from src.training.resumption import BatchesFrom, Beginning, StateKeeper, go_on, pass_over, stop_on_request
+from src.training.traces import traces_released
 
 # What `auto` means: on while validation loss improves by more than this share, for at most so many epochs.
 AUTO_MAX_EPOCHS = 100
@@ -153,6 +154,7 @@ class _TurnEpochs(keras.callbacks.Callback):
         self.batches.on_epoch_end()
 
 
+@traces_released()
 def fit_phase(
     model: keras.Model,
     train,

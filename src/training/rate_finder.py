@@ -12,6 +12,7 @@ from src.files import format_json
 from src.plotting import plot_rate_finding
 from src.progress import track
 from src.training.fit import class_weights, computed_fast
+from src.training.traces import traces_released
 from src.training.mixing import MixedBatches
 from src.training.optimizers import create_optimizer
 from src.training.options import TrainingSettings
@@ -37,6 +38,7 @@ class RateFinding:
     suggestion: float
 
 
+@traces_released()
 def find_learning_rate(
     model: keras.Model,
     train,
