@@ -35,7 +35,8 @@ class Stage:
     """A command with the options of its run.
 
     Attributes:
-        earlier: options of the run whose result stands there before; other ones, so that the results differ.
+        earlier: options of the run whose result stands there before; other ones, so that the results differ. Without
+            any there is none.
         needs: stages whose earlier results it reads.
         often: a transfer's state is saved after every epoch, instead of every 20 seconds.
     """
@@ -86,15 +87,16 @@ STAGES = {
     "sweep": Stage(
         "src.sweep",
         _words("baseline_cnn rate=0.01,0.001 -- --image-size 32 --batch-size 8 --epochs 2"),
-        _words("baseline_cnn rate=0.02 -- --image-size 32 --batch-size 8 --epochs 1"),
+        (),  # the same command would go on with it
     ),
     "evaluate": Stage("src.evaluate", _words("--gap"), _words("--model baseline"), ("split", "baseline", "features")),
     "gradcam": Stage(
         "src.gradcam", _words("--model baseline transfer"), _words("--model baseline"),
         ("split", "baseline", "features"),
     ),
+    "audit": Stage("src.audit", _words("--no-features --seed 2"), _words("--no-features")),
+    "report": Stage("src.report", (), (), ("split", "baseline", "evaluate")),
 }  # fmt: skip
-_REPLACED = {"sweep": ("--restart", "baseline_cnn")}  # the same command would go on with the earlier sweep
 
 
 @dataclass
@@ -197,6 +199,8 @@ def prepare(folder: Path, name: str) -> Path:
     making = folder / f"making-{name}"
     making.mkdir(parents=True)
     for each in dict.fromkeys((*STAGES[name].needs, name)):
+        if not STAGES[each].earlier:
+            continue
         ended = run(STAGES[each], making, STAGES[each].earlier)
         assert ended.code == 0, f"{each}: {ended.errors}"
     making.rename(place)
@@ -256,7 +260,7 @@ def _check_split(data: Path) -> list[str]:
 
 def _visible(folder: Path) -> list[Path]:
     """Files that are not hidden, nor in a hidden folder."""
-    found = (path for path in folder.rglob("*") if path.is_file() and path.name != "FILLER")
+    found = (path for path in folder.rglob("*") if path.is_file())
     return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 

@@ -10,8 +10,11 @@ is that of the undisturbed run, and what is left over.
 """
 
 import argparse
+import contextlib
+import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +24,19 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.faults.harness import STAGES, Comparison, Ended, compare, copy, count_changes, find_broken, prepare, run
+from tests.faults.harness import (
+    STAGES,
+    Comparison,
+    Ended,
+    compare,
+    copy,
+    count_changes,
+    find_broken,
+    finish,
+    prepare,
+    run,
+    start,
+)
 
 _CHAIN = 10  # kills of a chain at most, for moments that are drawn before the end of a run that does not go on
 
@@ -90,9 +105,37 @@ class Victim:
         trial = Trial(f"{action} before change {change} of {len(self.changes)}: {self.changes[change - 1]}", kills=1)
         copy(self.before, self.place)
         ended = run(self.stage, self.place, None, "--action", action, "--at", str(change))
-        if action == "kill" and ended.code != -signal.SIGKILL:
-            trial.problems.append(f"was not killed, but ended in exit code {ended.code}: {ended.last_line}")
+        if ended.code == 0:
+            trial.problems.append("was not struck: it ended well")
         self.check(trial, ended, signal.SIGINT if action == "interrupt" else signal.SIGKILL)
+        return self.conclude(trial)
+
+    def chain_at(self, strikes: list[tuple[str, int | str]]) -> Trial:
+        """Once in each of several runs, each time with an action before a change, told by its number or by words in its
+        line; and then to the end."""
+        trial = Trial(", then ".join(f"{action} before change {change}" for action, change in strikes))
+        copy(self.before, self.place)
+        for action, change in strikes:
+            ended = run(self.stage, self.place, None, "--action", action, "--at", str(change))
+            trial.kills += 1
+            if ended.code == 0:
+                trial.problems.append(f"{action} before change {change} never came: it ended well")
+            self.check(trial, ended, signal.SIGINT if action == "interrupt" else signal.SIGKILL)
+        return self.conclude(trial)
+
+    def strike_twice(self, moment: float, between: float) -> Trial:
+        """Ctrl-C after ``moment`` seconds and again after ``between`` more, and then to the end."""
+        trial = Trial(f"Ctrl-C after {moment:.2f} s and again after {between} s", kills=2)
+        copy(self.before, self.place)
+        process = start(self.stage, self.place, self.stage.words)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(moment)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+        ended = finish(process, self.place, between, signal.SIGINT)
+        if ended.code not in (130, -signal.SIGINT):
+            trial.problems.append(f"ended in exit code {ended.code}: {ended.last_line}")
+        trial.problems += find_broken(self.place, self.before)
         return self.conclude(trial)
 
     def chain(self, moments: list[float], number: int) -> Trial:

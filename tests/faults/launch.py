@@ -1,16 +1,16 @@
 """Runs one of the project's commands and strikes at the n-th change that it makes to files.
 
 ``python tests/faults/launch.py [options] MODULE WORDS...`` is ``python -m MODULE WORDS...`` but for an audit hook,
-which Python calls before every file that is opened for writing, renamed, removed, made or linked. What C libraries write
-goes into files that Python has made first, and so stands between two of these events.
+which Python calls before every file that is opened for writing, renamed, removed, made or linked. What C libraries
+write goes into files that Python has made first, and so stands between two of these events.
 """
 
 import argparse
-import contextlib
 import importlib
 import itertools
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -45,15 +45,17 @@ class Strike:
     """Counts the changes below the current folder, and acts at the n-th.
 
     Args:
-        action: "count" only lists them; "kill" sends SIGKILL to this process, "interrupt" SIGINT, "fill" fills the
-            disk that the current folder lies on.
-        at: the number of the change, from 1; the action comes before it.
+        action: "count" only lists them; "kill" sends SIGKILL to this process, "interrupt" SIGINT, "fill" makes the
+            tmpfs that is the current folder as small as it can be.
+        at: the number of the change, from 1, or words: the first change with these in its line. The action comes
+            before it.
+        spare: bytes that remain free on a disk that is filled.
         listing: file that all changes are listed in, a line each.
     """
 
-    def __init__(self, action: str, at: int, listing: str | None):
-        self._action, self._at, self._numbers = action, at, itertools.count(1)
-        self._folder = os.getcwd()
+    def __init__(self, action: str, at: str, spare: int, listing: str | None):
+        self._action, self._at, self._spare, self._numbers = action, at, spare, itertools.count(1)
+        self._folder, self._done = os.getcwd(), False
         self._listing = os.open(listing, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if listing else None
         self._own = threading.local()
 
@@ -66,8 +68,8 @@ class Strike:
         number = next(self._numbers)
         if self._listing is not None:
             os.write(self._listing, f"{change}\n".encode(errors="surrogateescape"))
-        if number == self._at:
-            self._own.busy = True
+        if not self._done and (number == int(self._at) if self._at.isdecimal() else self._at in change):
+            self._done = self._own.busy = True
             getattr(self, f"_{self._action}")()
             self._own.busy = False
 
@@ -86,22 +88,22 @@ class Strike:
         os.kill(os.getpid(), signal.SIGINT)
 
     def _fill(self) -> None:
-        fill_disk(self._folder)
+        set_disk_size(self._folder, None, self._spare)
 
 
-def fill_disk(folder: str) -> None:
-    """Leave no byte free on the disk of ``folder``, by a file ``FILLER`` in it."""
-    with contextlib.suppress(OSError), open(os.path.join(folder, "FILLER"), "ab", buffering=0) as stream:
-        for size in (1 << 20, 4096, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    stream.write(bytes(size))
+def set_disk_size(folder: str | os.PathLike, size: int | None, spare: int = 0) -> None:
+    """Give the tmpfs at ``folder`` so many bytes; None: as many as are in use, and ``spare`` more."""
+    if size is None:
+        found = os.statvfs(folder)
+        size = (found.f_blocks - found.f_bfree) * found.f_frsize + spare
+    subprocess.run(["mount", "-o", f"remount,size={max(size, 4096)}", str(folder)], check=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--action", choices=("count", "kill", "interrupt", "fill"), default="count")
-    parser.add_argument("--at", type=int, default=0)
+    parser.add_argument("--at", default="0")
+    parser.add_argument("--spare", type=int, default=0)
     parser.add_argument("--listing")
     parser.add_argument("--often", action="store_true", help="a transfer's state is saved after every epoch")
     parser.add_argument("module")
@@ -115,7 +117,7 @@ def main() -> int:
         if not hasattr(transfer, "_SECONDS_BETWEEN_STATES"):
             raise SystemExit("launch.py --often: src.transfer_model has no _SECONDS_BETWEEN_STATES any more")
         transfer._SECONDS_BETWEEN_STATES = 0.0
-    sys.addaudithook(Strike(arguments.action, arguments.at, arguments.listing))
+    sys.addaudithook(Strike(arguments.action, arguments.at, arguments.spare, arguments.listing))
     return module.main()
 
 
