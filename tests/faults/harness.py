@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,8 @@ IN_PROGRESS = Path("data", ".split-in-progress", "split.json")  # while it is th
 LONGEST = 300  # seconds of one command; far beyond what any takes
 # What differs between two undisturbed runs: times, and the digests of a file that holds the time it was made.
 VOLATILE = {"seconds", "training_seconds", "sha256", "digest", "network", "milliseconds", "features_found"}
+
+_NAMES = re.compile(r' (?:name|names)="[^"]*"')
 
 
 @dataclass(frozen=True)
@@ -283,6 +286,8 @@ def _read(path: Path):
                 return {name: stored[name] for name in stored.files}
         case ".keras":
             return _read_weights(path)
+        case ".xml":  # OpenVINO's names count what the process made before
+            return _NAMES.sub("", content.decode())
     return content
 
 
