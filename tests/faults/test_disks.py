@@ -43,14 +43,14 @@ def test_a_bundle_that_finds_no_room_leaves_the_earlier_one(work):
         ("baseline", ".unfinished"),
         ("baseline", "pictures.npz"),
         ("baseline", "bundle.json"),
-        ("baseline", "training_curves.png"),
+        ("baseline", "history.csv"),
         ("sweep", "journal"),
         ("sweep", "sweep.csv"),
         ("evaluate", "metrics.json"),
         ("evaluate", "errors.png"),
         ("gradcam", "heatmaps.npz"),
         ("audit", "findings.csv"),
-        ("report", "report.html"),
+        ("report", "1"),
     ],
 )
 def test_a_disk_that_fills_is_told_in_a_sentence(work, stage, at):
