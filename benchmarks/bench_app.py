@@ -30,19 +30,19 @@ MOST = 5000  # requests in all
 
 
 @contextlib.contextmanager
-def run_app(models_dir: str, model: str) -> Iterator[str]:
-    """``python -m src.app`` on a free port of loopback; yields its host and port.
+def run_app(models_dir: str, *models: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """``python -m src.app`` on a free port of loopback; yields its host and port, and its process.
 
     Raises ``UserError`` where it does not start.
     """
-    words = [sys.executable, "-m", "src.app", "--port", "0", "--json", "--models-dir", models_dir, "--model", model]
+    words = [sys.executable, "-m", "src.app", "--port", "0", "--json", "--models-dir", models_dir, "--model", *models]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             first = process.stdout.readline()
             if not first:
                 raise UserError(f"the app did not start: {process.stderr.read().strip()[-300:]}")
-            yield json.loads(first)["address"].removeprefix("http://")
+            yield json.loads(first)["address"].removeprefix("http://"), process
         finally:
             process.send_signal(signal.SIGINT)
             try:
@@ -107,7 +107,7 @@ def main(argv=None) -> None:
         }
     )
     results = {}
-    with run_app(arguments.models_dir, model) as address:
+    with run_app(arguments.models_dir, model) as (address, _):
         for path in ("/predict", "/explain"):
             measure(address, path, pictures, len(pictures), 1)
             for visitors in (1, arguments.visitors):

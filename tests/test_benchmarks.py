@@ -3,7 +3,9 @@
 import hashlib
 import json
 import math
+import threading
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from benchmarks.bench_explainers import compare_maps, explain_by_tutorial, measu
 from benchmarks.bench_growth import fit_slope, make_pictures, run_measured, summarise
 from benchmarks.bench_phase2 import prepare_phase2
 from benchmarks.bench_precision import prepare_training
+from benchmarks.bench_soak import OURS, count_files, draw_rounds, read_process, summarise_rounds
 from benchmarks.bench_start import list_commands
 from benchmarks.bench_two_phase import compare_paired, print_summary, summarise_runs
 from benchmarks.cam_rates import measure_cams, measure_scorecam
@@ -200,11 +203,55 @@ def test_the_peak_memory_is_that_of_the_process():
         run_measured("-c", "raise ValueError('no')")
 
 
+def test_a_soak_by_its_formulas():
+    rounds = [{"grows": 10 + 2 * number, "stays": 5} for number in range(12)]
+    summary = summarise_rounds(rounds)  # a third, four rounds, warm it up
+    assert summary["grows"] == {"first": 18, "last": 32, "slope": pytest.approx(2)}
+    assert summary["stays"] == {"first": 5, "last": 5, "slope": pytest.approx(0)}
+    assert summarise_rounds(rounds * 4)["grows"]["first"] == 20  # never more than five
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux has /proc")
+def test_a_soak_counts_threads_open_files_and_memory(tmp_path):
+    before, ended = read_process("self"), threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    thread.start()
+    kept = np.ones(50_000_000 // 8)
+    with open(tmp_path / "open", "w"), open(tmp_path / ".hidden", "w"):
+        after = read_process("self")
+    ended.set()
+    thread.join()
+    assert after["threads"] == before["threads"] + 1 and after["open_files"] == before["open_files"] + 2
+    assert after["rss_mb"] - before["rss_mb"] == pytest.approx(kept.nbytes / 1e6, abs=5)
+    assert count_files(tmp_path) == (2, 1)
+
+
+def test_the_curves_of_a_soak_are_drawn(tmp_path):
+    with pytest.raises(KeyError):
+        draw_rounds([{}], tmp_path / "none.png")
+    names = [f"{each}: {figure}" for each in (OURS, "the app") for figure in ("rss_mb", "threads", "open_files")]
+    names += [f"{OURS}: {name}" for name in ("Functional", "FuncGraph", "objects")]
+    names += [f"files in {name}" for name in ("tmp", "models", "gradcam")]
+    draw_rounds([dict.fromkeys(names, 1.0), dict.fromkeys(names, 2.0)], tmp_path / "soak.png")
+    assert read_image(tmp_path / "soak.png").shape == (760, 1300, 3)
+
+
+@pytest.mark.slow
+def test_nothing_piles_up_where_pictures_are_predicted(tmp_path):
+    words = ("--minutes", 0.01, "--steps", "predict", "--picture", tmp_path / "soak.png")
+    result = run_command("-m", "benchmarks.bench_soak", *words, timeout=900)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout.splitlines()[-1])["figures"]
+    for name in ("open_files", "FuncGraph", "CompiledModel"):
+        assert figures[f"{OURS}: {name}"]["slope"] == 0, name
+
+
 @pytest.mark.commands
 def test_a_benchmark_without_its_data_or_reference_says_so(tmp_path, small_data):
     check_user_error(run_command("-m", "benchmarks.bench_loader", "--data", tmp_path), "train")
     check_user_error(run_command("-m", "benchmarks.bench_growth", "--data", tmp_path), "train")
     check_user_error(run_command("-m", "benchmarks.bench_two_phase", "--data", tmp_path), "train")
+    check_user_error(run_command("-m", "benchmarks.bench_soak", "--data", tmp_path), "train")
     check_user_error(run_command("-m", "benchmarks.bench_start", "--data", tmp_path), "fewer than two")
     check_user_error(
         run_command("-m", "benchmarks.bench_start", "--data", small_data, "--models-dir", tmp_path), "no model in"
