@@ -12,10 +12,10 @@ from src.files import format_json
 from src.plotting import plot_rate_finding
 from src.progress import track
 from src.training.fit import class_weights, computed_fast
-from src.training.traces import traces_released
 from src.training.mixing import MixedBatches
 from src.training.optimizers import create_optimizer
 from src.training.options import TrainingSettings
+from src.training.traces import traces_released
 
 _WINDOW = 0.12  # of the losses that are averaged: share of all steps, as the standard deviation of a Gaussian
 _SKIPPED = 0.2  # share of the steps, at the lowest rates, that nothing is suggested from
