@@ -24,7 +24,7 @@ LAYERS = _names(
     Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Cropping1D Cropping2D Cropping3D CutMix Dense DepthwiseConv1D
     DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Equalization Flatten GRU GRUCell GaussianDropout
     GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
-    GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention Identity InputLayer LSTM LSTMCell
+    GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupedQueryAttention Identity InputLayer LSTM LSTMCell
     LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum MixUp
     MultiHeadAttention Multiply Normalization PReLU Permute Pipeline RMSNormalization RNN RandAugment RandomBrightness
     RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform RandomErasing RandomFlip
@@ -133,11 +133,13 @@ def _check_object(value: dict, owner: str) -> None:
     name, module = value["class_name"], value.get("module")
     if name == "function":
         _check_function(value, owner)
-    elif not isinstance(name, str) or not isinstance(module, str | None) or not _is_listed(name, module):
+    elif not isinstance(name, str) or not isinstance(module, str | None):
+        raise Refusal(f"{owner} is or holds an object whose class is no text")
+    elif not _is_listed(name, module):
         if name in _REASONS and (module is None or module.startswith("keras")):
             raise Refusal(f"{owner} {_REASONS[name]}")
-        place = f" from {str(module)[:60]!r}" if module and module != "keras.layers" else ""
-        raise Refusal(f"{owner} is or holds {str(name)[:60]!r}{place}, which is no layer of Keras for pictures")
+        place = f" from {module[:60]!r}" if module and module != "keras.layers" else ""
+        raise Refusal(f"{owner} is or holds {name[:60]!r}{place}, which is no layer of Keras for pictures")
     elif value.get("registered_name") not in (None, name):
         raise Refusal(f"{owner} asks for {str(value['registered_name'])[:60]!r}, a class from outside Keras")
 

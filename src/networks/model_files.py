@@ -19,6 +19,7 @@ import keras
 from keras.src.backend.common import global_state
 
 from src.errors import UserError, shorten_error
+from src.inference.network_xml import MAX_OUTPUT_VALUES
 from src.networks.model_config import Refusal, check_config
 
 MAX_FILE_BYTES = 8 * 2**30
@@ -29,8 +30,6 @@ ALWAYS_ALLOWED_BYTES = 64 * 2**20
 MAX_WEIGHTS = 1_000_000  # arrays and groups of them
 # Random generators have states that older files leave out.
 SPARE_VALUES = 10_000
-# Of one layer for one picture: VGG16 takes 2**22 for 224 x 224.
-MAX_OUTPUT_VALUES = 2**28
 
 _CHUNK = 2**20
 _CONFIG, _WEIGHTS, _FACTS = "config.json", "model.weights.h5", "metadata.json"
