@@ -148,8 +148,11 @@ def test_a_lambda_that_would_run_is_not_run(tmp_path, unsafe_mode, suffix):
     canary.unlink()
     with pytest.raises(UserError, match=r"is refused: its layer 'evil' is a Lambda, Python code"):
         load_bundle(path, class_names=["a", "b"], preprocessing="none")
-    with pytest.raises(UserError, match="is a Lambda" if suffix == ".keras" else "does not fit"):
-        load_keras_weights(_small(), [_small], path)
+    if suffix == ".keras":
+        with pytest.raises(UserError, match="is a Lambda"):
+            load_keras_weights(_small(), [_small], path)
+    else:
+        load_keras_weights(_small(), [_small], path)  # takes the weights alone
     assert not canary.exists()
 
 
