@@ -60,6 +60,7 @@ CHANGES = {
     "a layer twice": (lambda g: g.replace(_layer(g, b"Const")[0], _layer(g, b"Const")[0] * 2), "have one number"),
     "an edge to nowhere": (lambda g: g.replace(b'to-layer="', b'to-layer="9', 1), "not joined"),
     "a huge side": (lambda g: g.replace(b'shape="?,32,32,3"', b'shape="?,99999999999,32,3"'), "the size 99999999999"),
+    "a huge output": (lambda g: g.replace(b"<dim>3</dim>", b"<dim>99999999999</dim>"), "a size beyond all bounds"),
     "a picture beyond memory": (lambda g: g.replace(b'shape="?,32,32,3"', b'shape="?,1000000,1000000,3"'), "reads"),
     "cut off": (lambda g: g[: len(g) // 2], "no XML"),
     "nothing": (lambda g: b"", "no plain XML"),
