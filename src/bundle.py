@@ -13,6 +13,7 @@ user says its classes and its pre-processing; it is refused without, because fed
 and wrongly.
 """
 
+import hashlib
 import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -32,12 +33,13 @@ from src.bundle_facts import (
     check_network,
     find_bundle,
     is_as_saved,
+    read_as_saved,
     read_facts,
 )
 from src.calibrate import calibrate
 from src.datasets.seen import FILE_NAME as PICTURES_FILE
 from src.datasets.seen import PictureRecord, load_record, record_pictures
-from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, shorten_error
+from src.errors import EXIT_OK, EXIT_PARTIAL, UserError
 from src.evaluation.calibration import LEAST_PROBABILITY, softmax
 from src.files import format_json, read_json, sha256_file, write_csv, write_json
 from src.frozen_bundle import load_saved_form, save_frozen_form
@@ -45,6 +47,7 @@ from src.imaging import READING_VERSION
 from src.inference.engine import has_gpu
 from src.model_choice import BUNDLE_FILE, PLAIN_SUFFIXES, describe_missing, model_name
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
+from src.networks.model_files import load_model, read_model_file
 from src.networks.preprocessing import MODES
 from src.plotting import find_phase_boundary, plot_training_curves
 
@@ -265,9 +268,10 @@ def _unique_names(synonyms: list[str], rename: Callable[[int], str]) -> tuple[st
 
 def _load_folder(path: Path) -> Bundle:
     facts = read_facts(path)
-    if not is_as_saved(path, MODEL_FILE, facts["info"]):
+    content = read_as_saved(path, MODEL_FILE, facts["info"])
+    if content is None:
         raise UserError(f"{path / MODEL_FILE} is missing, cut off or changed since it was saved; train the model anew")
-    model = _load_keras(path / MODEL_FILE)
+    model = load_model(content, path / MODEL_FILE)
     check_network(path, model.input_shape[1:3], model.output_shape[-1], facts)
     return Bundle(model=model, folder=path, **facts)
 
@@ -282,7 +286,8 @@ def _load_plain(path: Path, class_names: list[str] | None, preprocessing: str | 
         )
     if preprocessing not in MODES:
         raise UserError(f"--preprocessing {preprocessing} is unknown; there are {', '.join(MODES)}")
-    model = _load_keras(path)
+    content = read_model_file(path)
+    model = load_model(content, path)
     outputs = model.output_shape
     if len(model.inputs) != 1 or not isinstance(outputs, tuple) or len(outputs) != 2:
         raise UserError(f"{path} is no classifier of pictures: inputs {model.input_shape}, outputs {outputs}")
@@ -300,12 +305,5 @@ def _load_plain(path: Path, class_names: list[str] | None, preprocessing: str | 
         image_size=size,
         interpolation="bilinear",
         preprocessing=preprocessing,
-        digest=sha256_file(path),
+        digest=hashlib.sha256(content).hexdigest(),
     )
-
-
-def _load_keras(path: Path) -> keras.Model:
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # zipfile, h5py, json and Keras each raise kinds of their own
-        raise UserError(f"{path} is not a Keras model that can be loaded safely ({shorten_error(error)})") from error

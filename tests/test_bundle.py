@@ -113,7 +113,7 @@ def test_wrong_files_are_refused(tmp_path):
     features = keras.layers.Lambda(lambda x: x * 2)(inputs)
     outputs = keras.layers.Dense(3)(keras.layers.Flatten()(features))
     keras.Model(inputs, outputs).save(tmp_path / "lambda.keras")
-    with pytest.raises(UserError, match="safely"):
+    with pytest.raises(UserError, match="its layer 'lambda' is a Lambda"):
         load_bundle(tmp_path / "lambda.keras", class_names=NAMES, preprocessing="none")
     with pytest.raises(UserError, match="no such file"):
         load_bundle(tmp_path / "missing.h5", class_names=NAMES, preprocessing="none")

@@ -24,6 +24,7 @@ MAX_RATIO = 200
 ALWAYS_ALLOWED_BYTES = 64 * 2**20
 
 _CHUNK = 2**20
+_MAX_HEADER = 2**20  # of a tar: long names and what else the format was extended by, all held in memory
 # What the standard library raises on archives that are damaged or none.
 _DAMAGE = (
     tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError,
@@ -91,6 +92,17 @@ class _Counted:
         return data
 
 
+class _BoundedInfo(tarfile.TarInfo):
+    """A tar's header that is no bomb: the library reads what describes a member into memory, however long."""
+
+    @classmethod
+    def frombuf(cls, buf, encoding, errors):
+        info = super().frombuf(buf, encoding, errors)
+        if info.type not in tarfile.REGULAR_TYPES and info.size > _MAX_HEADER:
+            raise ValueError(f"a header of {info.size:,} bytes")
+        return info
+
+
 def _members(archive: Path, folder: Path) -> Iterator[tuple[tuple[str, ...], int, object]]:
     """Yield (parts of the path, size in bytes, stream) of each regular member, in the archive's order.
 
@@ -103,7 +115,10 @@ def _members(archive: Path, folder: Path) -> Iterator[tuple[tuple[str, ...], int
         yield from _zip_members(archive, budget)
         return
     opener = next((opener for magic, opener in _OPENERS if head.startswith(magic)), open)
-    with opener(archive, "rb") as stream, tarfile.open(fileobj=_Counted(stream, budget), mode="r|") as tar:
+    with (
+        opener(archive, "rb") as stream,
+        tarfile.open(fileobj=_Counted(stream, budget), mode="r|", tarinfo=_BoundedInfo) as tar,
+    ):
         for member in tar:
             budget.add_member()
             parts = _safe_parts(member.name, archive)

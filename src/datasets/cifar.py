@@ -3,6 +3,7 @@
 The binary form holds bytes only. The Python form is a pickle, which can run code as it loads, and is never opened.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ _FORMS = {
     "batches.meta.txt": (1, tuple(f"data_batch_{i}.bin" for i in range(1, 6)), ("test_batch.bin",)),
     "fine_label_names.txt": (2, ("train.bin",), ("test.bin",)),  # coarse label, fine label
 }
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ -]{0,99}")  # they become folders
 _PICKLES = {"batches.meta", "data_batch_1", "meta"}
 _FILES = set(_FORMS) | {name for _, train, test in _FORMS.values() for name in train + test} | _PICKLES
 
@@ -48,8 +50,9 @@ def find_cifar(folder: Path) -> Path | None:
 def write_cifar(names_file: Path, folder: Path) -> None:
     """Write ``folder``/{train,test}/<class>/<class>_00000.png, 32 x 32 RGB, from the files beside ``names_file``."""
     labels, train, test = _FORMS[names_file.name]
-    class_names = [line.strip() for line in names_file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if not class_names or any("/" in name or "\\" in name or name.startswith(".") for name in class_names):
+    text = names_file.read_text(encoding="utf-8", errors="replace")
+    class_names = [line.strip() for line in text.splitlines() if line.strip()]
+    if not class_names or not all(_NAME.fullmatch(name) for name in class_names):
         raise UserError(f"{names_file.name} is damaged: it does not list the names of classes; fetch the archive again")
     for part, files in (("train", train), ("test", test)):
         sources = [names_file.parent / name for name in files if (names_file.parent / name).is_file()]

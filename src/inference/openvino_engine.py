@@ -11,6 +11,7 @@ import numpy as np
 import openvino
 
 from src.errors import UserError, shorten_error
+from src.inference.network_xml import check_network_xml, check_outputs
 
 if TYPE_CHECKING:
     from src.inference.frozen_graph import FrozenGraph
@@ -69,13 +70,17 @@ class OpenVINOEngine:
     def from_bytes(cls, graph: bytes, weights: bytes) -> "OpenVINOEngine":
         """From the contents of the two files that :meth:`save` wrote.
 
-        Raises ``UserError`` where they are damaged, or where this machine cannot run them.
+        Raises ``UserError`` where they are damaged or not as :meth:`save` writes them, or where this machine cannot run
+        them.
         """
         try:
-            engine = cls(_core().read_model(graph, weights))
+            check_network_xml(graph, len(weights))
+            model = _core().read_model(graph, weights)
+            check_outputs(model)
+            engine = cls(model)
             engine._compile(for_many=False)
             return engine
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise UserError(f"it is not a network that OpenVINO reads ({shorten_error(error)})") from error
 
     def save(self, path: str | os.PathLike) -> None:

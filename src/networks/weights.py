@@ -14,6 +14,7 @@ from pathlib import Path
 import keras
 
 from src.errors import UserError, shorten_error
+from src.networks.model_files import check_weights_file, load_model, read_model_file
 from src.threads import call_within
 
 # Where keras.applications keeps its files; only asked whether it answers, Keras itself downloads.
@@ -87,15 +88,17 @@ def load_keras_weights(model: keras.Model, twins: Sequence[Callable[[], keras.Mo
 
     ``twins`` build networks whose first weights are the model's, with or without a head: a weights file only loads
     into the network it was saved from, and Keras publishes each with and without its 1,000-class top.
-    Raises ``UserError`` where the file is missing or fits none of them; the model is then as it was.
+    Raises ``UserError`` where the file is missing, is refused or fits none of them; the model is then as it was.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"--weights {path}: no such file; give a .h5, .weights.h5 or .keras file")
     expected = [weight.shape for weight in model.weights]
     reason = "none of its forms has these shapes"
-    for twin in twins if path.suffix != ".keras" else [lambda: _load_whole(path)]:
+    for twin in twins if path.suffix != ".keras" else [lambda: load_model(read_model_file(path), path)]:
         try:
+            if path.suffix != ".keras":
+                check_weights_file(path)
             loaded = twin()
             if path.suffix != ".keras":
                 with warnings.catch_warnings():
@@ -105,11 +108,9 @@ def load_keras_weights(model: keras.Model, twins: Sequence[Callable[[], keras.Mo
             if [tuple(value.shape) for value in values] == [tuple(shape) for shape in expected]:
                 model.set_weights(values)
                 return
-        except Exception as error:  # h5py, zipfile and Keras each raise kinds of their own
+        except UserError:  # the file itself is refused
+            raise
+        except Exception as error:  # h5py and Keras each raise kinds of their own
             reason = shorten_error(error)
     hint = "" if path.name.endswith((".weights.h5", ".keras")) else "; a file of save_weights must end in .weights.h5"
     raise UserError(f"--weights {path} does not fit {model.name} ({reason}); give weights of that network{hint}")
-
-
-def _load_whole(path: Path) -> keras.Model:
-    return keras.saving.load_model(path, compile=False, safe_mode=True)

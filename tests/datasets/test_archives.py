@@ -1,3 +1,5 @@
+import io
+import struct
 import tarfile
 import zipfile
 
@@ -146,3 +148,62 @@ def test_what_is_no_archive_is_refused(tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(UserError, match="damaged"):
         unpack(tmp_path / "a.zip", tmp_path / "out", is_picture_name)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_header_that_is_a_bomb_is_refused_unread(tmp_path, kind):
+    """The library holds it in memory, where the bound on unpacked bytes of a large archive would let it grow."""
+    header = tarfile.TarInfo("name")
+    header.type, header.size = kind, 5_000_000
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(header, io.BytesIO(bytes(header.size)))
+    with pytest.raises(UserError, match="a header of 5,000,000 bytes"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "out", is_picture_name)
+
+
+@pytest.mark.parametrize("size", [10_000, 2**40])
+def test_a_tar_that_claims_more_than_it_holds_is_refused(tmp_path, size):
+    info = tarfile.TarInfo("cat/a.png")
+    info.size = size
+    (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(UserError, match="damaged"):
+        unpack(tmp_path / "a.tar", tmp_path / "out", is_picture_name)
+
+
+@pytest.mark.parametrize("claimed", [10, 10**9])
+def test_a_zip_whose_header_lies_is_refused(tmp_path, claimed):
+    content = bytearray(zip_of(tmp_path / "a.zip", {"cat/a.png": bytes(100_000)}).read_bytes())
+    place = content.index(b"PK\x01\x02") + 24  # the size in the directory
+    content[place : place + 4] = struct.pack("<I", claimed)
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        unpack(tmp_path / "a.zip", tmp_path / "out", is_picture_name)
+
+
+@pytest.mark.parametrize("mode", [0o120777, 0o020666, 0o060666, 0o010666, 0o140777])
+def test_special_members_of_a_zip_are_refused_whatever_their_name(tmp_path, mode):
+    special = zipfile.ZipInfo("notes.txt")
+    special.external_attr = mode << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(special, "/etc/passwd")
+    with pytest.raises(UserError, match="link or device"):
+        unpack(tmp_path / "a.zip", tmp_path / "out", is_picture_name)
+
+
+def test_an_archive_within_an_archive_is_passed_over(tmp_path):
+    inner = zip_of(tmp_path / "inner.zip", MEMBERS).read_bytes()
+    archive = zip_of(tmp_path / "a.zip", {"inner.zip": inner, "cat/a.png": encode(1)})
+    assert unpack(archive, tmp_path / "out", is_picture_name) == 1
+    assert files_below(tmp_path / "out") == {"cat/a.png": encode(1)}
+
+
+@pytest.mark.parametrize("make", [zip_of, tar_of])
+def test_names_that_differ_by_case_alone_do_not_meet(tmp_path, make):
+    archive = make(tmp_path / "a", {"cat/a.png": b"1", "cat/A.png": b"2"})
+    (tmp_path / "probe").touch()
+    if (tmp_path / "PROBE").exists():
+        with pytest.raises(UserError, match="two members"):
+            unpack(archive, tmp_path / "out", is_picture_name)
+    else:
+        unpack(archive, tmp_path / "out", is_picture_name)
+        assert files_below(tmp_path / "out") == {"cat/a.png": b"1", "cat/A.png": b"2"}

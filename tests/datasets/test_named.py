@@ -168,16 +168,20 @@ def test_cifar100_takes_the_fine_label(tmp_path):
         assert int(read_image(path)[0, 0, 0]) in shades[path.parent.name]
 
 
-def test_damaged_and_pickled_cifar_are_refused(tmp_path):
+def test_damaged_and_pickled_cifar_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = b"cos\nsystem\n(S'touch canary'\ntR."  # what pickle.load would run
     whole = {"b/batches.meta.txt": b"cat\ndog\n", "b/data_batch_1.bin": bytes(3073)}
     for members, match in (
         (whole | {"b/data_batch_1.bin": bytes(3072)}, "no multiple of 3073"),
         (whole | {"b/data_batch_1.bin": bytes([2]) + bytes(3072)}, "class 2 of 2"),
         (whole | {"b/batches.meta.txt": b"../cat\ndog\n"}, "does not list"),
-        ({"cifar-10-batches-py/data_batch_1": b"\x80\x04", "cifar-10-batches-py/batches.meta": b""}, "binary archive"),
-        ({"cifar-100-python/train": b"\x80\x04", "cifar-100-python/meta": b""}, "binary archive"),
+        (whole | {"b/batches.meta.txt": b"ca\0t\ndog\n"}, "does not list"),
+        (whole | {"b/batches.meta.txt": b"\xff\xfe\ndog\n"}, "does not list"),
+        ({"cifar-10-batches-py/data_batch_1": code, "cifar-10-batches-py/batches.meta": code}, "binary archive"),
+        ({"cifar-100-python/train": code, "cifar-100-python/meta": code}, "binary archive"),
     ):
         archive = tar_of(tmp_path / "a.tar.gz", members)
         with pytest.raises(UserError, match=match):
             split_dataset(SplitSettings(source=str(archive), output=str(tmp_path / "data")))
-        assert not (tmp_path / "data").exists()
+        assert not (tmp_path / "data").exists() and not (tmp_path / "canary").exists()
