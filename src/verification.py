@@ -6,19 +6,30 @@ Used where pictures enter, in splitting and in the audit; training decodes once,
 import contextlib
 import io
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from src.errors import explain_os_error
-from src.imaging import MAX_FILE_BYTES, MAX_PIXELS, ImageError, pillow, read_image
+from src.imaging import (
+    EMPTY,
+    JPEG_MARKERS,
+    MANY_SCANS,
+    MAX_PIXELS,
+    ImageError,
+    check_file,
+    has_many_scans,
+    pillow,
+    read_image,
+)
 
 # What OpenCV reads as well. Pillow knows more, and for some of it starts other programs (Ghostscript).
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM", "AVIF")
-# Here both decode alike, so that Pillow's word is enough; of the others each refuses variants that the other reads.
-_DECODED_ALIKE = ("JPEG", "MPO", "PNG", "WEBP")
+_JPEGS = ("JPEG", "MPO")
+# Here both decode alike, so that Pillow's word is enough; of the others each refuses variants that the other reads. Of
+# a PNG whose data end too soon, Pillow makes a picture that is black from there on.
+_DECODED_ALIKE = (*_JPEGS, "WEBP")
 
 
 _SUFFIXES = {
@@ -32,15 +43,10 @@ _SUFFIXES = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "AVIF": (".avif",),
 }
-# What a stranger may send. Each scan of a progressive JPEG goes over the whole picture, and 92 bytes make one.
-_SCAN, _MOST_SCANS = b"\xff\xda", 100
 # Other formats cannot be decoded at reduced scale, and may hold eight bytes for a pixel.
 _JPEG_SHARE = 3 / 8
 IRREGULAR = "irregular"  # how a reason begins that is mostly none to leave the picture out
 _LOST_BYTES = 256  # zeros in a row; disks lose blocks of 512 bytes or more
-# Within a scan FF stands before 00 (a byte of data) and D0 to D7 (restarts); before anything else it is a marker. What
-# comes after the first end is other pictures, films, padding.
-_MARKERS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 # What is found under the names of pictures, by how it begins: (place, bytes, what it is).
 _STRANGERS = (
     (0, b"%PDF", "a PDF document"),
@@ -81,11 +87,12 @@ def verify_image(path: str | os.PathLike) -> Verified:
     passes that :func:`~src.imaging.read_image` could not read, and TIFFs unknown to Pillow (floats in colour) are left
     to it. Raises :class:`ImageError` with the reason.
     """
+    check_file(path)
     with _reasons(path):
-        _check_length(path, os.path.getsize(path), MAX_FILE_BYTES)
         try:
             with _open(path, path, MAX_PIXELS) as image:
                 width, height = image.size
+                _check_scans(path, image)
                 image.load()
                 jpeg = image.format == "MPO"  # its further pictures are previews
                 kind = "JPEG" if jpeg else image.format
@@ -105,14 +112,15 @@ def verify_image(path: str | os.PathLike) -> Verified:
 def verify_upload(encoded: bytes, name: str, max_bytes: int, max_pixels: int) -> None:
     """Decode what a stranger sent to its end, in memory, large JPEGs at reduced scale; formats are those that
     :func:`verify_image` takes. Raises :class:`ImageError` with the reason."""
+    if not encoded:
+        raise ImageError(name, EMPTY)
+    if len(encoded) > max_bytes:
+        raise ImageError(name, f"larger than {max_bytes // 2**20} MB")
     with _reasons(name):
-        _check_length(name, len(encoded), max_bytes)
         try:
             with _open(io.BytesIO(encoded), name, max_pixels) as image:
-                jpeg = image.format in ("JPEG", "MPO")
-                if jpeg and encoded.count(_SCAN) > _MOST_SCANS:
-                    raise ImageError(name, f"a JPEG of more than {_MOST_SCANS} scans, which no camera makes")
-                if not jpeg and image.width * image.height > max_pixels * _JPEG_SHARE:
+                _check_scans(name, image)
+                if image.format not in _JPEGS and image.width * image.height > max_pixels * _JPEG_SHARE:
                     raise ImageError(
                         name, f"{image.width} x {image.height} pixels are too many for a {image.format}; send a JPEG"
                     )
@@ -122,11 +130,11 @@ def verify_upload(encoded: bytes, name: str, max_bytes: int, max_pixels: int) ->
             raise ImageError(name, _describe_stranger(encoded[:512])) from error
 
 
-def _check_length(name: str | os.PathLike, length: int, most: int) -> None:
-    if length == 0:
-        raise ImageError(name, "the file is empty")
-    if length > most:
-        raise ImageError(name, f"larger than {most // 2**20} MB")
+def _check_scans(name: str | os.PathLike, image) -> None:
+    if image.format in _JPEGS:
+        image.fp.seek(0)
+        if has_many_scans(image.fp.read()):
+            raise ImageError(name, MANY_SCANS)
 
 
 @contextlib.contextmanager
@@ -221,7 +229,8 @@ def _has_lost_block(encoded: bytes) -> bool:
             ac_tables += _first_ac_symbols(encoded[place + 4 : place + 2 + length])
         place += 2 + length
     coefficients = any(symbol != 0 for symbol in ac_tables)
-    end = next((found.start() for found in _MARKERS.finditer(encoded, place + 2) if found[0] == b"\xff\xd9"), -1)
+    # what comes after the first end is other pictures, films, padding
+    end = next((found.start() for found in JPEG_MARKERS.finditer(encoded, place + 2) if found[0] == b"\xff\xd9"), -1)
     return coefficients and encoded.find(bytes(_LOST_BYTES), place, end) >= 0
 
 

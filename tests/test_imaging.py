@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from src import imaging, verification
+from src import imaging
 from src.imaging import ImageError
 from src.threads import WORKERS
 from src.verification import verify_image
@@ -175,8 +175,7 @@ def test_missing_and_too_large_files(tmp_path, monkeypatch):
     with pytest.raises(ImageError, match="no such file"):
         imaging.read_image(tmp_path / "missing.png")
     imaging.write_image(tmp_path / "x.png", RGB)
-    for module in (imaging, verification):
-        monkeypatch.setattr(module, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(imaging, "MAX_FILE_BYTES", 100)
     for read in (imaging.read_image, verify_image):
         with pytest.raises(ImageError, match="larger than"):
             read(tmp_path / "x.png")
@@ -190,7 +189,7 @@ def test_a_small_file_with_too_many_pixels_is_refused(tmp_path):
     # In its own process: OpenCV takes the limit when it is loaded, which another test may have done before.
     code = """
 import sys
-from src import imaging, verification
+from src import imaging
 try:
     imaging.read_image(sys.argv[1])
 except imaging.ImageError as error:

@@ -72,7 +72,11 @@ class _Budget:
 
     def add_bytes(self, count: int) -> None:
         self.bytes += count
-        if self.bytes > self.limit:
+        self.check(self.bytes)
+
+    def check(self, count: int) -> None:
+        """Raise ``UserError`` for so many bytes, unpacked or merely claimed."""
+        if count > self.limit:
             raise UserError(
                 f"{self.archive} unpacks to more than {self.limit / 2**20:,.0f} MB, which no archive of pictures "
                 "of its size does; unpack it yourself if you trust it"
@@ -106,6 +110,7 @@ def _members(archive: Path, folder: Path) -> Iterator[tuple[tuple[str, ...], int
     with opener(archive, "rb") as stream, tarfile.open(fileobj=_Counted(stream, budget), mode="r|") as tar:
         for member in tar:
             budget.add_member()
+            budget.check(member.size)  # tarfile would step over it piece by piece, even where the file has ended
             parts = _safe_parts(member.name, archive)
             if member.isdir():
                 continue
