@@ -42,6 +42,8 @@ PICTURE_SUFFIXES = (
     ".ppm", ".pgm", ".pbm", ".pnm",
 )  # fmt: skip
 
+_ROWS = 64  # of a picture that are worked on at a time
+
 # To be raised where the same file would no longer become the same array: stored features and bundles depend on it.
 READING_VERSION = 2
 
@@ -256,14 +258,17 @@ def _over_white(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:
     tiff = buffer[:2].tobytes() in (b"II", b"MM")
     premultiplied = tiff and image.dtype == np.uint8  # libtiff's RGBA reader multiplies, whatever the file says
     image = _to_uint8(image)
-    color, alpha = image[..., 2::-1].astype(np.uint16), image[..., 3:].astype(np.uint16)
-    if not premultiplied:
-        color = (color * alpha + 127) // 255
-    image = np.minimum(color + (255 - alpha), 255).astype(np.uint8)
+    result = np.empty((*image.shape[:2], 3), np.uint8)
+    for top in range(0, len(image), _ROWS):  # what is between, in 16 bits, never takes more than a few rows
+        rows = image[top : top + _ROWS]
+        color, alpha = rows[..., 2::-1].astype(np.uint16), rows[..., 3:].astype(np.uint16)
+        if not premultiplied:
+            color = (color * alpha + 127) // 255
+        result[top : top + _ROWS] = np.minimum(color + (255 - alpha), 255)
     # Read with its alpha channel, a PNG or WebP comes as it is stored; all others come upright from OpenCV.
     if not tiff and re.search(rb"eXIf|EXIF", buffer.tobytes()):
-        image = _upright(image, buffer)
-    return image
+        result = _upright(result, buffer)
+    return result
 
 
 def _upright(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:
