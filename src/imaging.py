@@ -195,7 +195,7 @@ def _is_plain(buffer: np.ndarray) -> bool:
 def _decode_reduced(buffer: np.ndarray, needed: tuple[int, int]) -> np.ndarray | None:
     """A JPEG at an eighth, a quarter or half its size, ``needed`` or more whichever way up it is shown; None where that
     is not to be had, as for other kinds of files."""
-    height, width, may_be_turned = _jpeg_header(buffer) or (0, 0, False)
+    height, width, may_be_turned = jpeg_header(buffer) or (0, 0, False)
     if height * width > MAX_PIXELS:
         return None
     for factor, flag in _REDUCED.items():
@@ -218,7 +218,7 @@ def _reduced_shapes(height: int, width: int, factor: int, may_be_turned: bool) -
     return [shape, shape[::-1]] if may_be_turned else [shape]
 
 
-def _jpeg_header(buffer: np.ndarray) -> tuple[int, int, bool] | None:
+def jpeg_header(buffer: np.ndarray) -> tuple[int, int, bool] | None:
     """Height and width as stored, and whether EXIF may turn it: of a JPEG; None for other and for damaged files.
 
     Goes from segment to segment by their lengths, so that the thumbnail within an EXIF segment is passed over.

@@ -20,17 +20,13 @@ from src.imaging import (
     ImageError,
     check_file,
     has_many_scans,
+    jpeg_header,
     pillow,
     read_image,
 )
 
 # What OpenCV reads as well. Pillow knows more, and for some of it starts other programs (Ghostscript).
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM", "AVIF")
-_JPEGS = ("JPEG", "MPO")
-# Here both decode alike, so that Pillow's word is enough; of the others each refuses variants that the other reads. Of
-# a PNG whose data end too soon, Pillow makes a picture that is black from there on.
-_DECODED_ALIKE = (*_JPEGS, "WEBP")
-
 
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -84,15 +80,15 @@ def verify_image(path: str | os.PathLike) -> Verified:
     """Decode the whole file strictly.
 
     Pillow decides, because OpenCV hands a cut-off JPEG out as a picture with only a warning from C; but no picture
-    passes that :func:`~src.imaging.read_image` could not read, and TIFFs unknown to Pillow (floats in colour) are left
-    to it. Raises :class:`ImageError` with the reason.
+    passes that :func:`~src.imaging.read_image` could not read (Pillow fills a PNG whose data end too soon with black),
+    and TIFFs unknown to Pillow (floats in colour) are left to it. Raises :class:`ImageError` with the reason.
     """
     check_file(path)
     with _reasons(path):
         try:
             with _open(path, path, MAX_PIXELS) as image:
                 width, height = image.size
-                _check_scans(path, image)
+                alike = _is_decoded_alike(path, image)
                 image.load()
                 jpeg = image.format == "MPO"  # its further pictures are previews
                 kind = "JPEG" if jpeg else image.format
@@ -104,7 +100,7 @@ def verify_image(path: str | os.PathLike) -> Verified:
                 height, width = read_image(path).shape[:2]
                 return Verified(height, width, "TIFF", 1)
             raise ImageError(path, _describe_stranger(head)) from error
-        if verified.format not in _DECODED_ALIKE:
+        if not alike:
             read_image(path)
         return verified
 
@@ -119,8 +115,10 @@ def verify_upload(encoded: bytes, name: str, max_bytes: int, max_pixels: int) ->
     with _reasons(name):
         try:
             with _open(io.BytesIO(encoded), name, max_pixels) as image:
-                _check_scans(name, image)
-                if image.format not in _JPEGS and image.width * image.height > max_pixels * _JPEG_SHARE:
+                jpeg = image.format in ("JPEG", "MPO")
+                if jpeg and has_many_scans(encoded):
+                    raise ImageError(name, MANY_SCANS)
+                if not jpeg and image.width * image.height > max_pixels * _JPEG_SHARE:
                     raise ImageError(
                         name, f"{image.width} x {image.height} pixels are too many for a {image.format}; send a JPEG"
                     )
@@ -130,11 +128,18 @@ def verify_upload(encoded: bytes, name: str, max_bytes: int, max_pixels: int) ->
             raise ImageError(name, _describe_stranger(encoded[:512])) from error
 
 
-def _check_scans(name: str | os.PathLike, image) -> None:
-    if image.format in _JPEGS:
-        image.fp.seek(0)
-        if has_many_scans(image.fp.read()):
-            raise ImageError(name, MANY_SCANS)
+def _is_decoded_alike(name: str | os.PathLike, image) -> bool:
+    """Whether what Pillow can decode of this file, OpenCV can. Raises :class:`ImageError` for a JPEG of too many scans.
+
+    In a JPEG whose own header is lost Pillow goes on to that of the preview behind it.
+    """
+    if image.format not in ("JPEG", "MPO"):
+        return image.format == "WEBP"
+    image.fp.seek(0)
+    encoded = image.fp.read()
+    if has_many_scans(encoded):
+        raise ImageError(name, MANY_SCANS)
+    return jpeg_header(np.frombuffer(encoded, np.uint8)) is not None
 
 
 @contextlib.contextmanager
