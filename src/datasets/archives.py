@@ -24,10 +24,10 @@ MAX_RATIO = 200
 ALWAYS_ALLOWED_BYTES = 64 * 2**20
 
 _CHUNK = 2**20
-# What the standard library raises on archives that are damaged or none.
+# What the standard library raises on archives that are damaged or none: MemoryError where xz asks for 4 GB at once.
 _DAMAGE = (
     tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError,
-    ValueError, IndexError, OverflowError, struct.error,
+    ValueError, IndexError, OverflowError, struct.error, MemoryError,
 )  # fmt: skip
 _OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 

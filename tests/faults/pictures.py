@@ -98,7 +98,7 @@ def _add_odd_pictures(tree: Tree, folder: str) -> None:
 def _add_odd_names(tree: Tree, folder: str) -> None:
     """Names that a file system may give, as far as this one does."""
     names = [
-        " a b .png", "it's \"q\".png", "two\nlines.png", "-rf.png", "--json.png", "=1+1.png", "@SUM(1).png", 
+        " a b .png", "it's \"q\".png", "two\nlines.png", "-rf.png", "--json.png", "=1+1.png", "@SUM(1).png",
         "$x^2$.png",
         "%s{}.png", "x\x1b[31m.png", "a.png.png", "\u202egnp.png", "é馬🦊.png", "tab\t.png", "a;b,c.png", "UPPER.PNG",
         "x" * (_MOST_NAME - 4) + ".png", "馬" * 83 + ".png", "back\\slash.png", os.fsdecode(b"not \xff utf-8.png"),
@@ -120,13 +120,16 @@ def _add_harmed(tree: Tree, folder: str) -> None:
     _add_bad(tree, f"{folder}/page.png", b"<html><body>404</body></html>", "web page")
     _add_bad(tree, f"{folder}/drawing.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "XML")
     _add_bad(tree, f"{folder}/document.jpg", b"%PDF-1.7", "PDF")
-    # a picture that moves, its first frame cut short: OpenCV ends the process
-    frames = {"save_all": True, "append_images": [Image.fromarray(_picture(303))]}
-    chunks = split_png(pillow(_picture(302), "PNG", **frames))
-    chunks[3] = (b"IDAT", zlib.compress(b"\x09" * 6000))
-    _add_bad(tree, f"{folder}/moving and broken.png", join_png(chunks), "")
+    _add_bad(tree, f"{folder}/moving and broken.png", broken_moving_png(_picture(302)), "")
     (tree.root / "outside.png").write_bytes(pillow(_picture(304), "PNG"))
     tree.bad["outside.png"] = "outside"
+
+
+def broken_moving_png(pixels: np.ndarray) -> bytes:
+    """A PNG of two pictures whose first is left out, and with it the second's data, before a chunk that is none."""
+    frames = {"save_all": True, "append_images": [Image.fromarray(pixels[::-1].copy())]}
+    header, count, _, data, second, *_ = split_png(pillow(pixels, "PNG", **frames))
+    return join_png([header, count, data, second, (b"\xae" * 4, b"")])
 
 
 def _add_bombs(tree: Tree, folder: str) -> None:
