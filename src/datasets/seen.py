@@ -68,9 +68,9 @@ def load_record(path: str | os.PathLike) -> PictureRecord:
     try:
         with np.load(path, allow_pickle=False) as content:
             record = PictureRecord(content["digests"], content["thumbnails"])
+        kinds, count = (record.digests.dtype, record.thumbnails.dtype), record.digests.size
     except Exception as error:  # NumPy, zipfile and zlib raise whatever the damage leads them to
         raise UserError(f"{path} is missing or damaged; train the model anew") from error
-    kinds, count = (record.digests.dtype, record.thumbnails.dtype), record.digests.size
     shapes = record.digests.shape, record.thumbnails.shape
     if kinds != (np.uint64, np.uint8) or shapes != ((count,), (count, SIDE, SIDE)):
         raise UserError(f"{path} is no record of pictures; train the model anew")

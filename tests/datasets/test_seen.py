@@ -1,5 +1,6 @@
 import io
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -43,6 +44,15 @@ def test_pictures_are_told_again(trained, tmp_path):
     assert find_seen(record_pictures(trained), nothing).near_copies == ()
 
 
+def no_array() -> bytes:
+    """A zip whose members are no arrays: NumPy hands out their bytes."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in ("digests.npy", "thumbnails.npy"):
+            archive.writestr(name, b"x")
+    return stream.getvalue()
+
+
 def changed(place: int, value: int) -> bytes:
     """A record with one byte changed."""
     stream = io.BytesIO()
@@ -63,7 +73,7 @@ DAMAGED = [
 ]
 
 
-@pytest.mark.parametrize("content", DAMAGED)
+@pytest.mark.parametrize("content", [*DAMAGED, no_array()])
 def test_damaged_records_are_named(tmp_path, content):
     (tmp_path / "pictures.npz").write_bytes(content)
     with pytest.raises(UserError, match="missing or damaged; train the model anew"):

@@ -26,7 +26,8 @@ from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_PIXELS = 2**22  # of a picture, in place of the real bound, so that one is over in a moment
-SECONDS = 10.0  # that an input may take
+SECONDS = 10.0  # of the processor, that an input may take
+SILENCE = 60.0  # seconds without an answer, on a machine that may be busy with other things
 _SECONDS_TO_START = 120.0
 _MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # many small files, which need no disk
 MEMORY = 2 * 2**30  # bytes that the process may take beyond what it has when it begins
@@ -75,8 +76,11 @@ def try_input(target: str, seed: int, number: int, base: Path) -> dict:
     """``read``: whether it was read as something; or ``kind`` and ``detail`` of a failure."""
     folder = base / str(number)
     folder.mkdir()
+    begun = time.process_time()
     try:
-        return {"read": bool(open_target(target).check(make_input(target, seed, number), folder))}
+        read = bool(open_target(target).check(make_input(target, seed, number), folder))
+        taken = time.process_time() - begun
+        return {"read": read} if taken < SECONDS else {"kind": "slow", "detail": f"{taken:.1f} s"}
     except BaseException as error:
         ours = [frame for frame in traceback.extract_tb(error.__traceback__) if str(ROOT / "src") in frame.filename]
         place = f"{Path(ours[-1].filename).name}:{ours[-1].name}" if ours else str(error)[:60]
@@ -158,10 +162,10 @@ class _Worker:
 
     def next(self) -> dict:
         """What came of the next input."""
-        answer = self._read(SECONDS if self._ready else _SECONDS_TO_START)
+        answer = self._read(SILENCE if self._ready else _SECONDS_TO_START)
         if answer == {"ready": True}:
             self._ready = True
-            answer = self._read(SECONDS)
+            answer = self._read(SILENCE)
         return answer
 
     def _read(self, patience: float) -> dict:

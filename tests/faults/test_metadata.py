@@ -32,7 +32,7 @@ from tests.faults.fuzz_bundle import BUNDLE
 always = settings(
     derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-few = settings(always, max_examples=6)
+few = settings(always, max_examples=4)
 KINDS = (SplitSettings, AugmentationSettings, TrainingSettings, TwoPhaseSettings)
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
