@@ -5,7 +5,7 @@ import pytest
 from tests.faults import fuzz
 from tests.faults.fuzz import TARGETS, make_input, run_target
 
-COUNTS = {"pictures": 1500, "manifest": 250, "bundle": 1000, "pickle": 1000, "archives": 250}
+COUNTS = {"pictures": 4000, "manifest": 400, "bundle": 2000, "pickle": 2000, "archives": 500}
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -3,12 +3,15 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 
 from split_dataset import main as split_main
 from src.datasets import split
 from src.datasets.checking import check_pictures
 from src.datasets.sources import read_folder
+from src.explainers.gallery import free_name
+from src.imaging import write_image
 from tests.conftest import check_user_error, read_json_line, run_command, write_data_folder
 from tests.faults.pictures import CLASSES, make_tree
 
@@ -167,3 +170,12 @@ def test_a_tree_of_nothing_but_bad_files_is_one_sentence(tree, models, tmp_path)
     check_user_error(
         run_command("-m", "src.predict", tmp_path / "bad", "--models-dir", models, timeout=TIMEOUT), "could be read"
     )
+
+
+@pytest.mark.parametrize("letter", ["x", "馬", "🦊"])
+def test_what_is_drawn_of_a_long_name_gets_one_that_can_be_written(tmp_path, letter):
+    suffixes = ("", "_overlay", "_layer")
+    path = free_name(tmp_path, f"{letter * 80}.png", ".png", set(), suffixes)
+    for suffix in suffixes:
+        write_image(path.with_name(f"{path.stem}{suffix}.png"), np.zeros((1, 1, 3), np.uint8))
+    assert path.stem and set(path.stem) == {letter}
