@@ -43,7 +43,6 @@ PICTURE_SUFFIXES = (
 )  # fmt: skip
 
 _ROWS = 64  # of a picture that are worked on at a time
-
 # To be raised where the same file would no longer become the same array: stored features and bundles depend on it.
 READING_VERSION = 2
 
@@ -59,8 +58,7 @@ INTERPOLATIONS = tuple(_CV2_INTERPOLATIONS)
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 
 EMPTY = "the file is empty"
-# Each scan of a JPEG goes over the whole picture, and 92 bytes make one: a small file could keep a computer busy for
-# hours.
+# Each scan of a JPEG goes over the whole picture, and 92 bytes make one: a small file could take hours.
 _MOST_SCANS = 100
 MANY_SCANS = f"a JPEG of more than {_MOST_SCANS} scans, which no camera makes"
 # Within a scan FF stands before 00 (a byte of data) and D0 to D7 (restarts); before anything else it is a marker.
@@ -88,8 +86,8 @@ def is_picture_name(name: str) -> bool:
 
 
 def check_file(path: str | os.PathLike) -> None:
-    """Raise :class:`ImageError` for what is not to be opened: what is there is no file (a pipe would be waited for, a
-    device has no end), is empty, or larger than any picture."""
+    """Raise :class:`ImageError` for what is no file (a pipe would be waited for, a device has no end), empty, or larger
+    than any picture."""
     try:
         status = os.stat(path)
     except OSError as error:

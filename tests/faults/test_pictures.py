@@ -172,7 +172,7 @@ def test_a_tree_of_nothing_but_bad_files_is_one_sentence(tree, models, tmp_path)
     )
 
 
-@pytest.mark.parametrize("letter", ["x", "馬", "🦊"])
+@pytest.mark.parametrize("letter", ["x", "é", "馬"])
 def test_what_is_drawn_of_a_long_name_gets_one_that_can_be_written(tmp_path, letter):
     suffixes = ("", "_overlay", "_layer")
     path = free_name(tmp_path, f"{letter * 80}.png", ".png", set(), suffixes)
