@@ -154,9 +154,7 @@ def has_many_scans(encoded: bytes) -> bool:
     if encoded.count(b"\xff\xda") <= _MOST_SCANS:
         return False
     scans, place = 0, 2
-    while found := JPEG_MARKERS.search(encoded, place):
-        if found[0] == b"\xff\xd9":
-            break
+    while (found := JPEG_MARKERS.search(encoded, place)) and found[0] != b"\xff\xd9":
         scans += found[0] == b"\xff\xda"
         place = found.end() + int.from_bytes(encoded[found.end() : found.end() + 2], "big")
     return scans > _MOST_SCANS
