@@ -14,7 +14,7 @@ from src.datasets.manifest import read_fingerprint
 from src.errors import ModelError, UserError
 from src.evaluation.calibration import apply_temperature, average_logits
 from src.files import read_json, sha256_file
-from src.imaging import INTERPOLATIONS, READING_VERSION, load_image
+from src.imaging import INTERPOLATIONS, MAX_PIXELS, READING_VERSION, load_image
 from src.model_choice import BUNDLE_FILE, model_name
 from src.networks.preprocessing import preprocess_arrays
 from src.progress import say
@@ -121,18 +121,15 @@ def read_facts(folder: Path) -> dict:
             raise UserError(f"{folder} has format {info['format']}, this version reads {FORMAT}; train the model anew")
         facts = {
             "name": model_name(folder),
-            "class_names": tuple(str(name) for name in info["class_names"]),
-            "image_size": tuple(int(side) for side in info["image_size"]),
-            "interpolation": str(info["interpolation"]),
-            "target_layer": str(info["target_layer"]),
+            "class_names": tuple(info["class_names"]),
+            "image_size": tuple(info["image_size"]),
+            "interpolation": info["interpolation"],
+            "target_layer": info["target_layer"],
             "temperature": _read_temperature(info),
             "info": info,
             "digest": info["sha256"][MODEL_FILE],
         }
-        if facts["interpolation"] not in INTERPOLATIONS or len(facts["image_size"]) != 2:
-            raise ValueError("an interpolation or image size that there is not")
-        if not isinstance(facts["digest"], str):
-            raise ValueError("a digest that is none")
+        _check_facts(facts)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{folder / BUNDLE_FILE} is not a bundle's description ({error}); train the model anew"
@@ -140,6 +137,21 @@ def read_facts(folder: Path) -> dict:
     if info.get("reading") != READING_VERSION:
         _say_other_reading(folder)
     return facts
+
+
+def _check_facts(facts: dict) -> None:
+    """Raises ``ValueError`` or ``TypeError`` where they are not what :class:`Classifier` says."""
+    names, size, digests = facts["class_names"], facts["image_size"], facts["info"]["sha256"]
+    if not isinstance(facts["info"]["class_names"], list) or not all(isinstance(name, str) and name for name in names):
+        raise ValueError("names of classes that are no names")
+    if not names or len(set(names)) < len(names):
+        raise ValueError("no classes, or two of one name")
+    if len(size) != 2 or not all(type(side) is int and side > 0 for side in size) or math.prod(size) > MAX_PIXELS:
+        raise ValueError("an image size that there is not")
+    if facts["interpolation"] not in INTERPOLATIONS or not isinstance(facts["target_layer"], str):
+        raise ValueError("an interpolation or a layer that there is not")
+    if not all(isinstance(digest, str) for digest in digests.values()):
+        raise ValueError("a digest that is none")
 
 
 def _read_temperature(info: dict) -> float:

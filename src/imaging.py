@@ -8,6 +8,7 @@ import io
 import itertools
 import os
 import re
+import stat
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,7 @@ PICTURE_SUFFIXES = (
     ".ppm", ".pgm", ".pbm", ".pnm",
 )  # fmt: skip
 
+_ROWS = 64  # of a picture that are worked on at a time
 # To be raised where the same file would no longer become the same array: stored features and bundles depend on it.
 READING_VERSION = 2
 
@@ -54,6 +56,16 @@ INTERPOLATIONS = tuple(_CV2_INTERPOLATIONS)
 
 # A JPEG holds its picture as 8 x 8 blocks of frequencies, of which a reduced decoding takes the lowest only.
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
+
+EMPTY = "the file is empty"
+# Each scan of a JPEG goes over the whole picture, and 92 bytes make one: a small file could take hours.
+_MOST_SCANS = 100
+MANY_SCANS = f"a JPEG of more than {_MOST_SCANS} scans, which no camera makes"
+# Within a scan FF stands before 00 (a byte of data) and D0 to D7 (restarts); before anything else it is a marker.
+JPEG_MARKERS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+
+_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_MOVING = (b"acTL", b"fcTL", b"fdAT")  # chunks of a PNG that moves
 
 # What OpenCV's C code says of damaged files comes as an ImageError; on stderr it would only tear progress bars.
 if "OPENCV_LOG_LEVEL" not in os.environ:
@@ -73,6 +85,21 @@ def is_picture_name(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(PICTURE_SUFFIXES)
 
 
+def check_file(path: str | os.PathLike) -> None:
+    """Raise :class:`ImageError` for what is no file (a pipe would be waited for, a device has no end), empty, or larger
+    than any picture."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise ImageError(path, explain_os_error(error)) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(path, "no file, but a folder, a pipe or a device")
+    if status.st_size == 0:
+        raise ImageError(path, EMPTY)
+    if status.st_size > MAX_FILE_BYTES:
+        raise ImageError(path, f"larger than {MAX_FILE_BYTES // 2**20} MB")
+
+
 def read_image(path: str | os.PathLike, needed: tuple[int, int] | None = None) -> np.ndarray:
     """Read a picture as RGB uint8 (H, W, 3), upright by its EXIF orientation.
 
@@ -80,9 +107,8 @@ def read_image(path: str | os.PathLike, needed: tuple[int, int] | None = None) -
     will be shrunk to, lets a much larger JPEG come at a half, a quarter or an eighth of its size, several times
     faster; see :func:`load_image`. Raises :class:`ImageError`.
     """
+    check_file(path)
     try:
-        if os.path.getsize(path) > MAX_FILE_BYTES:
-            raise ImageError(path, f"larger than {MAX_FILE_BYTES // 2**20} MB")
         encoded = np.fromfile(path, np.uint8)  # unlike cv2.imread, opens any name that Python opens, also on Windows
     except OSError as error:
         raise ImageError(path, explain_os_error(error)) from error
@@ -99,7 +125,10 @@ def decode_image(
     """
     buffer = np.frombuffer(encoded, np.uint8) if isinstance(encoded, bytes) else encoded
     if buffer.size == 0:
-        raise ImageError(name, "the file is empty")
+        raise ImageError(name, EMPTY)
+    if buffer[:2].tobytes() == _JPEG and has_many_scans(buffer.tobytes()):
+        raise ImageError(name, MANY_SCANS)
+    buffer = _without_animation(buffer)
     try:
         if needed and (reduced := _decode_reduced(buffer, needed)) is not None:
             return reduced
@@ -120,12 +149,39 @@ def decode_image(
     return image
 
 
+def has_many_scans(encoded: bytes) -> bool:
+    """Whether a JPEG's picture has more scans than any real one; films and previews behind its end do not count."""
+    if encoded.count(b"\xff\xda") <= _MOST_SCANS:
+        return False
+    scans, place = 0, 2
+    while (found := JPEG_MARKERS.search(encoded, place)) and found[0] != b"\xff\xd9":
+        scans += found[0] == b"\xff\xda"
+        place = found.end() + int.from_bytes(encoded[found.end() : found.end() + 2], "big")
+    return scans > _MOST_SCANS
+
+
+def _without_animation(buffer: np.ndarray) -> np.ndarray:
+    """A PNG without the chunks that make it move, so that its first picture is decoded as any other; all else as it is.
+
+    In those that move, OpenCV 4.12 and 5.0 answer damage with the end of the process (opencv/opencv#27744).
+    """
+    if buffer[:8].tobytes() != _PNG or not any(kind in (content := buffer.tobytes()) for kind in _MOVING):
+        return buffer
+    kept, place = [_PNG], 8
+    while place + 8 <= len(content):
+        end = place + 12 + int.from_bytes(content[place : place + 4], "big")
+        if content[place + 4 : place + 8] not in _MOVING:
+            kept.append(content[place:end])
+        place = end
+    return np.frombuffer(b"".join(kept), np.uint8)
+
+
 def _is_plain(buffer: np.ndarray) -> bool:
     """Whether the header already excludes transparency and floats, as of any JPEG, so that one decoding is enough."""
     head = buffer[:64].tobytes()
-    if head[:2] in (b"\xff\xd8", b"BM"):
+    if head[:2] in (_JPEG, b"BM"):
         return True
-    if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) > 25:
+    if head[:8] == _PNG and len(head) > 25:
         return head[25] not in (4, 6) and b"tRNS" not in buffer.tobytes().partition(b"IDAT")[0]
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP" and len(head) > 20:
         return head[12:16] == b"VP8 " or (head[12:16] == b"VP8X" and not head[20] & 0x10)
@@ -135,7 +191,7 @@ def _is_plain(buffer: np.ndarray) -> bool:
 def _decode_reduced(buffer: np.ndarray, needed: tuple[int, int]) -> np.ndarray | None:
     """A JPEG at an eighth, a quarter or half its size, ``needed`` or more whichever way up it is shown; None where that
     is not to be had, as for other kinds of files."""
-    height, width, may_be_turned = _jpeg_header(buffer) or (0, 0, False)
+    height, width, may_be_turned = jpeg_header(buffer) or (0, 0, False)
     if height * width > MAX_PIXELS:
         return None
     for factor, flag in _REDUCED.items():
@@ -158,12 +214,12 @@ def _reduced_shapes(height: int, width: int, factor: int, may_be_turned: bool) -
     return [shape, shape[::-1]] if may_be_turned else [shape]
 
 
-def _jpeg_header(buffer: np.ndarray) -> tuple[int, int, bool] | None:
+def jpeg_header(buffer: np.ndarray) -> tuple[int, int, bool] | None:
     """Height and width as stored, and whether EXIF may turn it: of a JPEG; None for other and for damaged files.
 
     Goes from segment to segment by their lengths, so that the thumbnail within an EXIF segment is passed over.
     """
-    if buffer[:2].tobytes() != b"\xff\xd8":
+    if buffer[:2].tobytes() != _JPEG:
         return None
     place, may_be_turned = 2, False
     while place + 9 <= buffer.size and buffer[place] == 0xFF:
@@ -198,14 +254,17 @@ def _over_white(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:
     tiff = buffer[:2].tobytes() in (b"II", b"MM")
     premultiplied = tiff and image.dtype == np.uint8  # libtiff's RGBA reader multiplies, whatever the file says
     image = _to_uint8(image)
-    color, alpha = image[..., 2::-1].astype(np.uint16), image[..., 3:].astype(np.uint16)
-    if not premultiplied:
-        color = (color * alpha + 127) // 255
-    image = np.minimum(color + (255 - alpha), 255).astype(np.uint8)
+    result = np.empty((*image.shape[:2], 3), np.uint8)
+    for top in range(0, len(image), _ROWS):  # what is between, in 16 bits, never takes more than a few rows
+        rows = image[top : top + _ROWS]
+        color, alpha = rows[..., 2::-1].astype(np.uint16), rows[..., 3:].astype(np.uint16)
+        if not premultiplied:
+            color = (color * alpha + 127) // 255
+        result[top : top + _ROWS] = np.minimum(color + (255 - alpha), 255)
     # Read with its alpha channel, a PNG or WebP comes as it is stored; all others come upright from OpenCV.
     if not tiff and re.search(rb"eXIf|EXIF", buffer.tobytes()):
-        image = _upright(image, buffer)
-    return image
+        result = _upright(result, buffer)
+    return result
 
 
 def _upright(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:

@@ -139,7 +139,7 @@ def plot_confusion_matrix(matrix: np.ndarray, class_names: Sequence[str], path: 
         axes.spines[:].set_visible(False)
         correct = int(np.trace(matrix))
         summary = f"{correct} of {matrix.sum()} correct ({correct / max(matrix.sum(), 1):.1%})"
-        axes.set_title(f"{title}\n{summary}" if title else summary, fontsize=big)
+        axes.set_title(f"{shorten(title, 100)}\n{summary}" if title else summary, fontsize=big)
         axes.set_xlabel("predicted", fontsize=big)
         axes.set_ylabel("true", fontsize=big)
         bar = figure.colorbar(drawn, ax=axes, shrink=0.6, aspect=40, pad=0.01)

@@ -6,20 +6,27 @@ Used where pictures enter, in splitting and in the audit; training decodes once,
 import contextlib
 import io
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from src.errors import explain_os_error
-from src.imaging import MAX_FILE_BYTES, MAX_PIXELS, ImageError, pillow, read_image
+from src.imaging import (
+    EMPTY,
+    JPEG_MARKERS,
+    MANY_SCANS,
+    MAX_PIXELS,
+    ImageError,
+    check_file,
+    has_many_scans,
+    jpeg_header,
+    pillow,
+    read_image,
+)
 
 # What OpenCV reads as well. Pillow knows more, and for some of it starts other programs (Ghostscript).
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM", "AVIF")
-# Here both decode alike, so that Pillow's word is enough; of the others each refuses variants that the other reads.
-_DECODED_ALIKE = ("JPEG", "MPO", "PNG", "WEBP")
-
 
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -32,15 +39,10 @@ _SUFFIXES = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "AVIF": (".avif",),
 }
-# What a stranger may send. Each scan of a progressive JPEG goes over the whole picture, and 92 bytes make one.
-_SCAN, _MOST_SCANS = b"\xff\xda", 100
 # Other formats cannot be decoded at reduced scale, and may hold eight bytes for a pixel.
 _JPEG_SHARE = 3 / 8
 IRREGULAR = "irregular"  # how a reason begins that is mostly none to leave the picture out
 _LOST_BYTES = 256  # zeros in a row; disks lose blocks of 512 bytes or more
-# Within a scan FF stands before 00 (a byte of data) and D0 to D7 (restarts); before anything else it is a marker. What
-# comes after the first end is other pictures, films, padding.
-_MARKERS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 # What is found under the names of pictures, by how it begins: (place, bytes, what it is).
 _STRANGERS = (
     (0, b"%PDF", "a PDF document"),
@@ -78,14 +80,15 @@ def verify_image(path: str | os.PathLike) -> Verified:
     """Decode the whole file strictly.
 
     Pillow decides, because OpenCV hands a cut-off JPEG out as a picture with only a warning from C; but no picture
-    passes that :func:`~src.imaging.read_image` could not read, and TIFFs unknown to Pillow (floats in colour) are left
-    to it. Raises :class:`ImageError` with the reason.
+    passes that :func:`~src.imaging.read_image` could not read (Pillow fills a PNG whose data end too soon with black),
+    and TIFFs unknown to Pillow (floats in colour) are left to it. Raises :class:`ImageError` with the reason.
     """
+    check_file(path)
     with _reasons(path):
-        _check_length(path, os.path.getsize(path), MAX_FILE_BYTES)
         try:
             with _open(path, path, MAX_PIXELS) as image:
                 width, height = image.size
+                alike = _is_decoded_alike(path, image)
                 image.load()
                 jpeg = image.format == "MPO"  # its further pictures are previews
                 kind = "JPEG" if jpeg else image.format
@@ -97,7 +100,7 @@ def verify_image(path: str | os.PathLike) -> Verified:
                 height, width = read_image(path).shape[:2]
                 return Verified(height, width, "TIFF", 1)
             raise ImageError(path, _describe_stranger(head)) from error
-        if verified.format not in _DECODED_ALIKE:
+        if not alike:
             read_image(path)
         return verified
 
@@ -105,13 +108,16 @@ def verify_image(path: str | os.PathLike) -> Verified:
 def verify_upload(encoded: bytes, name: str, max_bytes: int, max_pixels: int) -> None:
     """Decode what a stranger sent to its end, in memory, large JPEGs at reduced scale; formats are those that
     :func:`verify_image` takes. Raises :class:`ImageError` with the reason."""
+    if not encoded:
+        raise ImageError(name, EMPTY)
+    if len(encoded) > max_bytes:
+        raise ImageError(name, f"larger than {max_bytes // 2**20} MB")
     with _reasons(name):
-        _check_length(name, len(encoded), max_bytes)
         try:
             with _open(io.BytesIO(encoded), name, max_pixels) as image:
                 jpeg = image.format in ("JPEG", "MPO")
-                if jpeg and encoded.count(_SCAN) > _MOST_SCANS:
-                    raise ImageError(name, f"a JPEG of more than {_MOST_SCANS} scans, which no camera makes")
+                if jpeg and has_many_scans(encoded):
+                    raise ImageError(name, MANY_SCANS)
                 if not jpeg and image.width * image.height > max_pixels * _JPEG_SHARE:
                     raise ImageError(
                         name, f"{image.width} x {image.height} pixels are too many for a {image.format}; send a JPEG"
@@ -122,11 +128,18 @@ def verify_upload(encoded: bytes, name: str, max_bytes: int, max_pixels: int) ->
             raise ImageError(name, _describe_stranger(encoded[:512])) from error
 
 
-def _check_length(name: str | os.PathLike, length: int, most: int) -> None:
-    if length == 0:
-        raise ImageError(name, "the file is empty")
-    if length > most:
-        raise ImageError(name, f"larger than {most // 2**20} MB")
+def _is_decoded_alike(name: str | os.PathLike, image) -> bool:
+    """Whether what Pillow can decode of this file, OpenCV can. Raises :class:`ImageError` for a JPEG of too many scans.
+
+    In a JPEG whose own header is lost Pillow goes on to that of the preview behind it.
+    """
+    if image.format not in ("JPEG", "MPO"):
+        return image.format == "WEBP"
+    image.fp.seek(0)
+    encoded = image.fp.read()
+    if has_many_scans(encoded):
+        raise ImageError(name, MANY_SCANS)
+    return jpeg_header(np.frombuffer(encoded, np.uint8)) is not None
 
 
 @contextlib.contextmanager
@@ -221,7 +234,8 @@ def _has_lost_block(encoded: bytes) -> bool:
             ac_tables += _first_ac_symbols(encoded[place + 4 : place + 2 + length])
         place += 2 + length
     coefficients = any(symbol != 0 for symbol in ac_tables)
-    end = next((found.start() for found in _MARKERS.finditer(encoded, place + 2) if found[0] == b"\xff\xd9"), -1)
+    # what comes after the first end is other pictures, films, padding
+    end = next((found.start() for found in JPEG_MARKERS.finditer(encoded, place + 2) if found[0] == b"\xff\xd9"), -1)
     return coefficients and encoded.find(bytes(_LOST_BYTES), place, end) >= 0
 
 

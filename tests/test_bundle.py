@@ -80,6 +80,19 @@ def test_a_damaged_description_is_refused(models_dir):
         path.write_text(json.dumps({name: value for name, value in record.items() if name != key}))
         with pytest.raises(UserError, match="not a bundle's description"):
             load_bundle("first", models_dir)
+    changes = [
+        {"class_names": names} for names in ([], "cat", ["cat", 3, "fox"], ["cat", "cat", "fox"], ["", "a", "b"])
+    ]
+    changes += [{"image_size": size} for size in ("32", [32, -32], [32.5, 32], [10**9, 10**9], [32, True], [1e999, 1])]
+    changes += [
+        {"sha256": record["sha256"] | {"network.bin": 3}},
+        {"target_layer": None},
+        {"interpolation": ["nearest"]},
+    ]
+    for change in changes:
+        path.write_text(json.dumps(record | change))
+        with pytest.raises(UserError, match="not a bundle's description"):
+            load_bundle("first", models_dir)
     path.write_text(json.dumps(record | {"class_names": ["cat", "dog"]}))
     with pytest.raises(UserError, match="3 outputs but 2"):
         load_bundle("first", models_dir)

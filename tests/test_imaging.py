@@ -1,6 +1,7 @@
 """Any picture that OpenCV or Pillow writes comes out as RGB uint8, upright; what is no picture comes as ImageError."""
 
 import io
+import os
 import subprocess
 import sys
 import threading
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from src import imaging, verification
+from src import imaging
 from src.imaging import ImageError
 from src.threads import WORKERS
 from src.verification import verify_image
 from tests.encoded import GRAY, RGB, RGBA, pillow, with_orientation
+from tests.faults.pictures import broken_moving_png, many_scans
 
 GRAY_AS_RGB = np.repeat(GRAY[..., None], 3, axis=2)
 PALETTE = Image.fromarray(RGB).quantize(64)
@@ -175,8 +177,7 @@ def test_missing_and_too_large_files(tmp_path, monkeypatch):
     with pytest.raises(ImageError, match="no such file"):
         imaging.read_image(tmp_path / "missing.png")
     imaging.write_image(tmp_path / "x.png", RGB)
-    for module in (imaging, verification):
-        monkeypatch.setattr(module, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(imaging, "MAX_FILE_BYTES", 100)
     for read in (imaging.read_image, verify_image):
         with pytest.raises(ImageError, match="larger than"):
             read(tmp_path / "x.png")
@@ -190,7 +191,7 @@ def test_a_small_file_with_too_many_pixels_is_refused(tmp_path):
     # In its own process: OpenCV takes the limit when it is loaded, which another test may have done before.
     code = """
 import sys
-from src import imaging, verification
+from src import imaging
 try:
     imaging.read_image(sys.argv[1])
 except imaging.ImageError as error:
@@ -210,3 +211,49 @@ def test_the_reason_does_not_repeat_the_path(tmp_path):
 def test_picture_names():
     names = ["a.JPG", "b.webp", ".hidden.png", "._a.jpg", "notes.txt", "c.tiff"]
     assert [name for name in names if imaging.is_picture_name(name)] == ["a.JPG", "b.webp", "c.tiff"]
+
+
+@pytest.mark.parametrize("pixels", [RGB, RGBA, GRAY], ids=["rgb", "rgba", "gray"])
+@pytest.mark.parametrize("hidden", [True, False])
+def test_of_a_png_that_moves_the_first_picture_is_read(pixels, hidden):
+    frames = {"save_all": True, "default_image": hidden, "append_images": [Image.fromarray(pixels[::-1].copy())]}
+    expected = imaging.decode_image(pillow(pixels, "PNG"))
+    np.testing.assert_array_equal(imaging.decode_image(pillow(pixels, "PNG", **frames)), expected)
+
+
+def test_a_broken_png_that_moves_does_not_end_the_process():
+    """In its own process, which OpenCV, left to itself, ends (opencv/opencv#27744)."""
+    code = "import sys\nfrom src.imaging import decode_image\nprint(decode_image(sys.stdin.buffer.read()).shape)"
+    answer = subprocess.run([sys.executable, "-c", code], input=broken_moving_png(RGBA), capture_output=True)
+    assert answer.returncode == 1 and b"ImageError: picture: not a readable picture" in answer.stderr
+
+
+def test_a_pipe_or_a_device_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "device.png", "."):
+        for read in (imaging.read_image, verify_image):
+            with pytest.raises(ImageError, match="no file, but a folder, a pipe or a device"):
+                read(tmp_path / name)
+
+
+def test_a_jpeg_of_many_scans_is_refused_and_what_lies_behind_it_does_not_count(tmp_path):
+    data = pillow(np.tile(RGB, (2, 2, 1)), "JPEG", progressive=True)
+    film = b"\xff\xda" * 500
+    (tmp_path / "film.jpg").write_bytes(data + film)
+    assert imaging.read_image(tmp_path / "film.jpg").shape == (40, 60, 3) and verify_image(tmp_path / "film.jpg")
+    (tmp_path / "note.jpg").write_bytes(data[:2] + b"\xff\xe5\x03\xea" + film + data[2:])
+    assert imaging.read_image(tmp_path / "note.jpg").shape == (40, 60, 3) and verify_image(tmp_path / "note.jpg")
+    end = b"\xff\xfe\0\4\xff\xd9"  # a comment that looks like the end
+    for hidden in (b"", end):
+        jpeg = many_scans(data, 300)
+        place = jpeg.index(b"\xff\xda")
+        (tmp_path / "scans.jpg").write_bytes(jpeg[:place] + hidden + jpeg[place:])
+        for read in (imaging.read_image, verify_image):
+            with pytest.raises(ImageError, match="more than 100 scans"):
+                read(tmp_path / "scans.jpg")
+
+
+def test_a_transparent_picture_of_many_rows_is_whole():
+    rgba = np.tile(RGBA, (7, 1, 1))
+    np.testing.assert_array_equal(imaging.decode_image(pillow(rgba, "PNG")), over_white(rgba))

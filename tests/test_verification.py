@@ -13,6 +13,7 @@ from src import verification
 from src.imaging import ImageError, read_image
 from src.verification import IRREGULAR, Verified, find_damage, verify_image
 from tests.encoded import RGB, RNG, pillow
+from tests.faults.fuzz_pictures import join_png, split_jpeg, split_png
 from tests.test_imaging import LOSSLESS, PALETTE
 
 
@@ -222,3 +223,19 @@ def test_a_broken_checksum_within_a_png_is_found(tmp_path):
     data[place + 4 + length] ^= 255
     path.write_bytes(data)
     assert "damaged" in find_damage(path, verified)
+
+
+def test_what_pillow_alone_makes_a_picture_of_does_not_pass(tmp_path):
+    """A PNG whose data end too soon, with every checksum right; a JPEG whose header is lost, before its preview."""
+    chunks = split_png(pillow(RGB, "PNG"))
+    chunks[0] = (b"IHDR", chunks[0][1][:4] + (2000).to_bytes(4, "big") + chunks[0][1][8:])
+    (tmp_path / "x.png").write_bytes(join_png(chunks))
+    frames = {"save_all": True, "append_images": [Image.fromarray(RGB)]}
+    whole = pillow(RGB, "MPO", **frames)
+    scan = split_jpeg(whole)[-1][1][14:]  # from behind its header to the end of the file
+    (tmp_path / "x.jpg").write_bytes(whole[:20] + scan)
+    for name in ("x.png", "x.jpg"):
+        with Image.open(tmp_path / name) as image:
+            image.load()
+        with pytest.raises(ImageError, match="not a readable picture"):
+            verify_image(tmp_path / name)

@@ -11,7 +11,7 @@ from src.datasets.near_copies import make_thumbnail
 from src.datasets.sources import Picture
 from src.errors import explain_os_error
 from src.files import sha256_file
-from src.imaging import ImageError, read_image
+from src.imaging import ImageError, check_file, read_image
 from src.progress import track
 from src.threads import map_threads
 from src.verification import IRREGULAR, Verified, find_damage, verify_image
@@ -67,6 +67,7 @@ def inspect_pictures(pictures: Sequence[Picture]) -> list[Inspected]:
 
 def _inspect(picture: Picture) -> Inspected:
     try:
+        check_file(picture.path)
         picture.digest = sha256_file(picture.path)
         verified = verify_image(picture.path)
         damage = find_damage(picture.path, verified)

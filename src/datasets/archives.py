@@ -25,10 +25,10 @@ ALWAYS_ALLOWED_BYTES = 64 * 2**20
 
 _CHUNK = 2**20
 _MAX_HEADER = 2**20  # of a tar: long names and what else the format was extended by, all held in memory
-# What the standard library raises on archives that are damaged or none.
+# What the standard library raises on archives that are damaged or none: MemoryError where xz asks for 4 GB at once.
 _DAMAGE = (
     tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError,
-    ValueError, IndexError, OverflowError, struct.error,
+    ValueError, IndexError, OverflowError, struct.error, MemoryError,
 )  # fmt: skip
 _OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 
@@ -73,7 +73,11 @@ class _Budget:
 
     def add_bytes(self, count: int) -> None:
         self.bytes += count
-        if self.bytes > self.limit:
+        self.check(self.bytes)
+
+    def check(self, count: int) -> None:
+        """Raise ``UserError`` for so many bytes, unpacked or merely claimed."""
+        if count > self.limit:
             raise UserError(
                 f"{self.archive} unpacks to more than {self.limit / 2**20:,.0f} MB, which no archive of pictures "
                 "of its size does; unpack it yourself if you trust it"
@@ -121,6 +125,7 @@ def _members(archive: Path, folder: Path) -> Iterator[tuple[tuple[str, ...], int
     ):
         for member in tar:
             budget.add_member()
+            budget.check(member.size)  # tarfile would step over it piece by piece, even where the file has ended
             parts = _safe_parts(member.name, archive)
             if member.isdir():
                 continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from src.errors import UserError
-from src.files import read_json, write_json
+from src.files import finite, read_json, write_json
 from src.settings import PARTS
 
 FILE_NAME = "split.json"
@@ -84,8 +84,12 @@ def load_manifest(data_dir: str | os.PathLike) -> Manifest:
             raise UserError(f"{path} is malformed at {name!r}; {remedy}")
     lists = values["files"] + values["class_names"]
     lists += [item for name in ("parts", "corrections") for item in values.get(name, {}).values()]
-    known = set(values.get("parts", {}).values()) <= set(PARTS)
-    if not all(isinstance(item, str) for item in lists) or not _are_counts(values["counts"]) or not known:
+    if not all(isinstance(item, str) for item in lists) or not _are_counts(values["counts"]):
+        raise UserError(f"{path} is malformed; {remedy}")
+    if not set(values.get("parts", {}).values()) <= set(PARTS) or not _are_reasons(values.get("set_aside", [])):
+        raise UserError(f"{path} is malformed; {remedy}")
+    short = {name: value for name, value in values.items() if name not in ("files", "parts")}
+    if finite(short) != short:  # NaN, which Python reads, and no JSON can hold
         raise UserError(f"{path} is malformed; {remedy}")
     return Manifest(**values)
 
@@ -98,8 +102,17 @@ def read_fingerprint(data_dir: str | os.PathLike) -> str | None:
 
 def _are_counts(counts: dict) -> bool:
     return all(
-        part in PARTS and isinstance(by_class, dict) and all(type(count) is int for count in by_class.values())
+        part in PARTS
+        and isinstance(by_class, dict)
+        and all(type(count) is int and count >= 0 for count in by_class.values())
         for part, by_class in counts.items()
+    )
+
+
+def _are_reasons(entries: list) -> bool:
+    return all(
+        isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in ("path", "reason"))
+        for entry in entries
     )
 
 

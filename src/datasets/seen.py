@@ -1,7 +1,6 @@
 """The pictures that a model was trained on, kept with it: so that later it can be told which test pictures it knows."""
 
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import numpy as np
 from src.datasets.near_copies import SIDE, find_near_copies_of, read_thumbnail
 from src.errors import UserError
 from src.files import sha256_file
-from src.imaging import ImageError
+from src.imaging import ImageError, check_file
 from src.progress import track
 from src.threads import map_threads
 
@@ -58,6 +57,7 @@ def record_pictures(paths: Sequence[str]) -> PictureRecord:
 
 def _read(path: str) -> tuple[int, np.ndarray | None]:
     try:
+        check_file(path)
         return int(sha256_file(path)[:16], 16), read_thumbnail(path)
     except (ImageError, OSError):
         return 0, None
@@ -68,9 +68,11 @@ def load_record(path: str | os.PathLike) -> PictureRecord:
     try:
         with np.load(path, allow_pickle=False) as content:
             record = PictureRecord(content["digests"], content["thumbnails"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        kinds, count = (record.digests.dtype, record.thumbnails.dtype), record.digests.size
+    except Exception as error:  # NumPy, zipfile and zlib raise whatever the damage leads them to
         raise UserError(f"{path} is missing or damaged; train the model anew") from error
-    if record.thumbnails.shape != (len(record.digests), SIDE, SIDE) or record.thumbnails.dtype != np.uint8:
+    shapes = record.digests.shape, record.thumbnails.shape
+    if kinds != (np.uint64, np.uint8) or shapes != ((count,), (count, SIDE, SIDE)):
         raise UserError(f"{path} is no record of pictures; train the model anew")
     return record
 

@@ -309,12 +309,20 @@ def _is_picture(path: str) -> bool:
 
 def _subfolders(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if _visible(entry.name) and entry.is_dir())
+        return sorted(Path(entry.path) for entry in entries if _visible(entry.name) and _is_folder(entry))
 
 
 def _top_files(folder: Path) -> list[str]:
+    """All that is no folder: what is no file either, as a link to nowhere, is told when it is read."""
     with os.scandir(folder) as entries:
-        return sorted(entry.path for entry in entries if _visible(entry.name) and entry.is_file())
+        return sorted(entry.path for entry in entries if _visible(entry.name) and not _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself
+        return False
 
 
 def _top_pictures(folder: Path) -> Iterator[str]:

@@ -337,4 +337,5 @@ def _spread(indices: Sequence[int], labels: np.ndarray, correct: np.ndarray, mos
 
 def _file_name(text: str) -> str:
     """A class or a picture as a part of a path: no separators, not hidden, not "..", of bearable length."""
-    return re.sub(r"[^\w .,()+-]", "_", text.encode("utf-8", "replace").decode()).strip(" .")[:100] or "_"
+    plain = re.sub(r"[^\w .,()+-]", "_", text.encode("utf-8", "replace").decode()).strip(" .")
+    return plain[:100].encode()[:200].decode(errors="ignore") or "_"  # a file system counts bytes, up to 255

@@ -95,9 +95,9 @@ class FeatureStore:
         try:
             rows = int(read_json(self.folder / _RECORD)["rows"])
             written = [os.path.getsize(self._path(column.name)) // column.row_bytes for column in self.key.columns]
-        except (UserError, OSError, KeyError, TypeError, ValueError):
+        except (UserError, OSError, KeyError, TypeError, ValueError, OverflowError):
             return 0
-        return min(rows, *written)
+        return max(0, min(rows, *written))
 
     def append(self, values: dict[str, np.ndarray]) -> None:
         """Write the next rows: for each column (n, *shape).

@@ -89,7 +89,9 @@ def test_a_sparse_member_is_refused(tmp_path):
     assert files_below(tmp_path / "out") == {}
 
 
-@pytest.mark.parametrize("error", [OSError(22, "Invalid argument"), IndexError("index"), ValueError("x")])
+@pytest.mark.parametrize(
+    "error", [OSError(22, "Invalid argument"), IndexError("index"), ValueError("x"), MemoryError()]
+)
 def test_whatever_damage_makes_the_library_raise_is_one_sentence(tmp_path, monkeypatch, error):
     def fail(*_):
         raise error
@@ -207,3 +209,16 @@ def test_names_that_differ_by_case_alone_do_not_meet(tmp_path, make):
     else:
         unpack(archive, tmp_path / "out", is_picture_name)
         assert files_below(tmp_path / "out") == {"cat/a.png": b"1", "cat/A.png": b"2"}
+
+
+@pytest.mark.parametrize("size", [2**40, 2**62])
+def test_a_member_that_claims_more_than_it_can_hold_is_refused_at_once(tmp_path, size):
+    """tarfile would step over it in pieces of 10 KB, long after the file has ended."""
+    archive = tar_of(tmp_path / "a.tar", MEMBERS, "w")
+    data = bytearray(archive.read_bytes())
+    data[124:136] = b"\x80" + size.to_bytes(11, "big")
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    archive.write_bytes(data)
+    with pytest.raises(UserError, match="unpacks to more than"):
+        unpack(archive, tmp_path / "out", is_picture_name)

@@ -1,3 +1,7 @@
+import io
+import os
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -40,7 +44,36 @@ def test_pictures_are_told_again(trained, tmp_path):
     assert find_seen(record_pictures(trained), nothing).near_copies == ()
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 cut off"])
+def no_array() -> bytes:
+    """A zip whose members are no arrays: NumPy hands out their bytes."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in ("digests.npy", "thumbnails.npy"):
+            archive.writestr(name, b"x")
+    return stream.getvalue()
+
+
+def changed(place: int, value: int) -> bytes:
+    """A record with one byte changed."""
+    stream = io.BytesIO()
+    PictureRecord(np.zeros(2, np.uint64), np.zeros((2, 32, 32), np.uint8)).save(stream)
+    content = bytearray(stream.getvalue())
+    content[place] = value
+    return bytes(content)
+
+
+DIRECTORY = changed(0, ord("P")).index(b"PK\x01\x02")  # of the zip, where its members' flags and kinds stand
+DAMAGED = [
+    b"",
+    b"garbage",
+    b"PK\x03\x04 cut off",
+    changed(61, 255),
+    changed(DIRECTORY + 8, 1),
+    changed(DIRECTORY + 10, 99),
+]
+
+
+@pytest.mark.parametrize("content", [*DAMAGED, no_array()])
 def test_damaged_records_are_named(tmp_path, content):
     (tmp_path / "pictures.npz").write_bytes(content)
     with pytest.raises(UserError, match="missing or damaged; train the model anew"):
@@ -53,6 +86,15 @@ def test_records_of_another_shape_are_refused(tmp_path):
     PictureRecord(np.zeros(2, np.uint64), np.zeros((3, 32, 32), np.uint8)).save(tmp_path / "pictures.npz")
     with pytest.raises(UserError, match="no record of pictures"):
         load_record(tmp_path / "pictures.npz")
+    for digests in (np.zeros(3), np.zeros((3, 1), np.uint64), np.zeros((), np.uint64)):
+        np.savez(tmp_path / "pictures.npz", digests=digests, thumbnails=np.zeros((3, 32, 32), np.uint8))
+        with pytest.raises(UserError, match="no record of pictures"):
+            load_record(tmp_path / "pictures.npz")
     np.savez(tmp_path / "pictures.npz", digests=np.array([object()]), thumbnails=np.zeros((1, 32, 32), np.uint8))
     with pytest.raises(UserError, match="missing or damaged"):
         load_record(tmp_path / "pictures.npz")
+
+
+def test_a_pipe_among_the_pictures_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert record_pictures([str(tmp_path / "pipe.png")]).digests.tolist() == [0]

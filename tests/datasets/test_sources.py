@@ -171,3 +171,12 @@ def test_odd_names_come_through(tmp_path):
     odd = os.fsdecode(b"k\xff tz\n")
     listing = read_folder(class_folders(tmp_path, {odd: 1, "Кошка 猫": 1}))
     assert listing.class_names == sorted([odd, "Кошка 猫"])
+
+
+def test_links_that_lead_nowhere_are_no_folders(tmp_path):
+    class_folders(tmp_path, {"cat": 1, "dog": 1})
+    for name, target in (("loop", "loop"), ("loop.png", "loop.png"), ("gone.png", "nothing.png")):
+        (tmp_path / name).symlink_to(target)
+    listing = read_folder(tmp_path)
+    assert listing.class_names == ["cat", "dog"] and listing.ignored == 1
+    assert [name for name, _ in listing.set_aside] == ["gone.png", "loop.png"]

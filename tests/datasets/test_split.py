@@ -321,6 +321,8 @@ def test_malformed_manifests_are_refused(run, tmp_path):
     path = tmp_path / "data" / "split.json"
     whole = json.loads(path.read_text())
     changes = [{"files": "x"}, {"files": [1]}, {"counts": {"train": 3}}, {"class_names": None}, {"format": 2}]
+    changes += [{"parts": {"a": []}}, {"counts": {"train": {"cat": -1}}}, {"set_aside": [{"path": "x"}]}]
+    changes += [{"set_aside": ["x"]}, {"settings": {"seed": float("nan")}}, {"grouped": {"groups": float("inf")}}]
     for change in changes:
         path.write_text(json.dumps(whole | change))
         with pytest.raises(UserError, match="split anew"):

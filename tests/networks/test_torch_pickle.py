@@ -1,75 +1,24 @@
 """The reader against files written here by Python's pickle in PyTorch's older layout."""
 
-import collections
 import pickle
-import struct
 
 import numpy as np
 import pytest
 
 from src.errors import UserError
 from src.networks.torch_pickle import read_state_dict
-
-
-class _Global:
-    """Pickles as a reference to ``module.name``, without the module existing."""
-
-    def __init__(self, module, name):
-        self.module, self.name = module, name
-
-
-class _Storage:
-    def __init__(self, kind, key, count):
-        self.identifier = ("storage", _Global("torch", kind), key, "cpu", count, None)
-
-
-class _Call:
-    def __init__(self, function, *arguments):
-        self.function, self.arguments = function, arguments
-
-
-class _Pickler(pickle._Pickler):
-    """Pure Python, so that what is written can be said byte by byte."""
-
-    def persistent_id(self, value):
-        return value.identifier if isinstance(value, _Storage) else None
-
-    def save(self, value, *rest, **keywords):
-        if isinstance(value, _Global):
-            self.write(f"c{value.module}\n{value.name}\n".encode())
-        elif isinstance(value, _Call):
-            self.save(value.function)
-            self.save(value.arguments)
-            self.write(pickle.REDUCE)
-        else:
-            super().save(value, *rest, **keywords)
-
-
-def _write(path, tensors, storages, *, magic=0x1950A86A20F9469CFC6C):
-    with open(path, "wb") as stream:
-        for value in (magic, 1001, {"little_endian": True}, tensors, [key for key, _ in storages]):
-            _Pickler(stream, 2).dump(value)
-        for _, values in storages:
-            stream.write(struct.pack("<q", len(values)) + values.tobytes())
-
-
-def _tensor(storage, offset, size, stride):
-    rebuild = _Global("torch._utils", "_rebuild_tensor_v2")
-    return _Call(rebuild, storage, offset, size, stride, False, collections.OrderedDict())
-
-
-VALUES = np.arange(12, dtype="<f4")
+from tests.networks.state_dicts import VALUES, Call, Global, Storage, tensor, write_state_dict
 
 
 def test_strides_and_offsets_are_honoured(tmp_path):
-    storage = _Storage("FloatStorage", "7", 12)
+    storage = Storage("FloatStorage", "7", 12)
     tensors = {
-        "plain": _tensor(storage, 0, (3, 4), (4, 1)),
-        "transposed": _tensor(storage, 0, (4, 3), (1, 4)),
-        "part": _tensor(storage, 5, (2,), (3,)),
-        "scalar": _tensor(storage, 11, (), ()),
+        "plain": tensor(storage, 0, (3, 4), (4, 1)),
+        "transposed": tensor(storage, 0, (4, 3), (1, 4)),
+        "part": tensor(storage, 5, (2,), (3,)),
+        "scalar": tensor(storage, 11, (), ()),
     }
-    _write(tmp_path / "a.pth", tensors, [("7", VALUES)])
+    write_state_dict(tmp_path / "a.pth", tensors, [("7", VALUES)])
     state = read_state_dict(tmp_path / "a.pth")
     np.testing.assert_array_equal(state["plain"], VALUES.reshape(3, 4))
     np.testing.assert_array_equal(state["transposed"], VALUES.reshape(3, 4).T)
@@ -81,7 +30,7 @@ def test_strides_and_offsets_are_honoured(tmp_path):
 @pytest.mark.parametrize("name", [("os", "system"), ("builtins", "eval"), ("torch", "load"), ("numpy", "dtype")])
 def test_any_other_name_is_refused_and_nothing_runs(tmp_path, name):
     marker = tmp_path / "ran"
-    _write(tmp_path / "a.pth", {"x": _Call(_Global(*name), f"touch {marker}")}, [])
+    write_state_dict(tmp_path / "a.pth", {"x": Call(Global(*name), f"touch {marker}")}, [])
     with pytest.raises(UserError, match="asks for"):
         read_state_dict(tmp_path / "a.pth")
     assert not marker.exists()
@@ -91,20 +40,79 @@ def test_any_other_name_is_refused_and_nothing_runs(tmp_path, name):
     ("size", "stride"), [((4, 4), (4, 1)), ((13,), (1,)), ((2,), (-1,)), ((10**9,), (0,)), ((3,), (1, 1))]
 )
 def test_tensors_beyond_their_storage_are_refused(tmp_path, size, stride):
-    storage = _Storage("FloatStorage", "7", 12)
-    _write(tmp_path / "a.pth", {"x": _tensor(storage, 0, size, stride)}, [("7", VALUES)])
+    storage = Storage("FloatStorage", "7", 12)
+    write_state_dict(tmp_path / "a.pth", {"x": tensor(storage, 0, size, stride)}, [("7", VALUES)])
     with pytest.raises(UserError, match="cannot be|that can be read safely"):
         read_state_dict(tmp_path / "a.pth")
 
 
 def test_damaged_files_are_refused(tmp_path):
-    storage = _Storage("FloatStorage", "7", 12)
-    _write(tmp_path / "a.pth", {"x": _tensor(storage, 0, (12,), (1,))}, [("7", VALUES)])
+    storage = Storage("FloatStorage", "7", 12)
+    write_state_dict(tmp_path / "a.pth", {"x": tensor(storage, 0, (12,), (1,))}, [("7", VALUES)])
     whole = (tmp_path / "a.pth").read_bytes()
     for length in range(0, len(whole), 7):
         (tmp_path / "cut.pth").write_bytes(whole[:length])
         with pytest.raises(UserError):
             read_state_dict(tmp_path / "cut.pth")
-    _write(tmp_path / "b.pth", {}, [], magic=1)
+    write_state_dict(tmp_path / "b.pth", {}, [], magic=1)
     with pytest.raises(UserError, match="magic"):
         read_state_dict(tmp_path / "b.pth")
+
+
+def test_no_attribute_is_ever_set(tmp_path):
+    """A pickle may give attributes to what it has made, and so exchange what is checked for something else."""
+    storage = Storage("FloatStorage", "7", 12)
+    write_state_dict(tmp_path / "a.pth", {"x": tensor(storage, 0, (12,), (1,))}, [("7", VALUES)])
+    whole = (tmp_path / "a.pth").read_bytes()
+    place = whole.rindex(b"R") + 1  # where the tensor has just been made
+    for name in (b"size", b"read", b"storage"):
+        change = b"}U" + bytes([len(name)]) + name + b"K\5sb"
+        (tmp_path / "b.pth").write_bytes(whole[:place] + change + whole[place:])
+        np.testing.assert_array_equal(read_state_dict(tmp_path / "b.pth")["x"], VALUES)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"r\xff\xff\xff\x7f",  # a memo of 2 ** 31 places
+        b"X\xff\xff\xff\x7f",  # a text of 2 GB that is not there
+        b"(" + b")" + b"\x85" * 10**5 + b"K\1d",  # a dictionary with a key that is nested without end
+        b"}" + b")" + b"\x85" * 10**5 + b"K\1s",
+        b"\x8b\xff\xff\xff\x7f",  # a number of 2 GB
+        b"ccollections\nOrderedDict\n)\x81",  # NEWOBJ, which no such file needs
+        b"]",  # no dictionary of tensors
+    ],
+)
+def test_programs_that_no_state_dict_is_are_refused(tmp_path, program):
+    head = b"".join(pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {}))
+    (tmp_path / "a.pth").write_bytes(head + b"\x80\2" + program + b"." + pickle.dumps([], 2))
+    with pytest.raises(UserError, match="cannot be|that can be read safely"):
+        read_state_dict(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("size", "stride"), [((2**40,) * 33, (1,) * 33), (("x",), (1,)), ((True,), (1,)), (3, 1), ((2**70,), (0,))]
+)
+def test_sizes_that_are_none_are_refused(tmp_path, size, stride):
+    write_state_dict(
+        tmp_path / "a.pth", {"x": tensor(Storage("FloatStorage", "7", 12), 0, size, stride)}, [("7", VALUES)]
+    )
+    with pytest.raises(UserError, match="read safely"):
+        read_state_dict(tmp_path / "a.pth")
+
+
+def test_one_storage_makes_no_flood_of_tensors(tmp_path):
+    storage = Storage("FloatStorage", "7", 12_000)
+    tensors = {str(number): tensor(storage, 0, (12_000,), (1,)) for number in range(20)}
+    write_state_dict(tmp_path / "a.pth", tensors, [("7", np.zeros(12_000, "<f4"))])
+    with pytest.raises(UserError, match="larger than the file"):
+        read_state_dict(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    "tensors", [{3: tensor(Storage("FloatStorage", "7", 12), 0, (1,), (1,))}, {"x": 3}, {"x": None}]
+)
+def test_what_is_no_tensor_by_its_name_is_refused(tmp_path, tensors):
+    write_state_dict(tmp_path / "a.pth", tensors, [("7", VALUES)])
+    with pytest.raises(UserError, match="something else than tensors"):
+        read_state_dict(tmp_path / "a.pth")
