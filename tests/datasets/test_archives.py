@@ -163,10 +163,9 @@ def test_a_header_that_is_a_bomb_is_refused_unread(tmp_path, kind):
         unpack(tmp_path / "a.tar.gz", tmp_path / "out", is_picture_name)
 
 
-@pytest.mark.parametrize("size", [10_000, 2**40])
-def test_a_tar_that_claims_more_than_it_holds_is_refused(tmp_path, size):
+def test_a_tar_that_claims_more_than_it_holds_is_refused(tmp_path):
     info = tarfile.TarInfo("cat/a.png")
-    info.size = size
+    info.size = 10_000
     (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
     with pytest.raises(UserError, match="damaged"):
         unpack(tmp_path / "a.tar", tmp_path / "out", is_picture_name)
