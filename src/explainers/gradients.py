@@ -209,6 +209,8 @@ class PositiveGradient(keras.layers.Layer):
         return _pass_positive(inputs)
 
 
+# Traced once: in a graph TensorFlow enters each custom gradient, and with it the whole graph, into a registry for ever.
+@tf.function(input_signature=[tf.TensorSpec(None, tf.float32)])
 @tf.custom_gradient
 def _pass_positive(x: tf.Tensor):
     return tf.identity(x), tf.nn.relu
