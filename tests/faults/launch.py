@@ -35,6 +35,8 @@ def describe_change(event: str, arguments: tuple) -> str | None:
         if not isinstance(path, (str, bytes)) or not isinstance(flags, int) or not flags & _WRITING:
             return None
         return f"open {os.fsdecode(path)}"
+    if event == "ctypes.dlsym":  # two names change places, which Python has no event of its own for
+        return "exchange ." if arguments[1] in ("renameat2", "renamex_np") else None
     if event not in _CHANGES:
         return None
     path = arguments[_CHANGES[event]]
@@ -60,7 +62,7 @@ class Strike:
         self._own = threading.local()
 
     def __call__(self, event: str, arguments: tuple) -> None:
-        if event != "open" and event not in _CHANGES or getattr(self._own, "busy", False):
+        if event not in ("open", "ctypes.dlsym") and event not in _CHANGES or getattr(self._own, "busy", False):
             return
         change = describe_change(event, arguments)
         if not change or not self._concerns(change.partition(" ")[2]):

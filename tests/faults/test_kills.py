@@ -49,9 +49,8 @@ def test_a_training_goes_on_after_kills_and_ctrl_c(work):
     victim = Victim("baseline", work)
     states = numbers_of(victim.changes, "rename models/.unfinished/baseline.npz")
     assert len(states) >= 3, "a state after each epoch"
-    in_place = numbers_of(victim.changes, "rename models/baseline")
-    assert in_place, "the bundle is put in place by a rename"
-    check(victim.chain_at([("kill", states[2]), ("interrupt", states[1]), ("kill", "rename models/baseline")]))
+    assert numbers_of(victim.changes, "exchange"), "the bundle and the earlier one change places"
+    check(victim.chain_at([("kill", states[2]), ("interrupt", states[1]), ("kill", "exchange")]))
 
 
 @pytest.mark.slow
