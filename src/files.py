@@ -45,11 +45,15 @@ def finite(value):
 def read_json(path: str | os.PathLike, remedy: str = "make it anew with the command that wrote it"):
     """Read a JSON file; ``UserError`` where it is missing or not JSON, which ``remedy`` says how to mend."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise UserError(describe_os_error(error)) from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); {remedy}") from error
+
+
+def _refuse_constant(name: str):
+    raise ValueError(f"{name} is no number of JSON's")
 
 
 def write_csv(path: str | os.PathLike, header: list[str], rows: Iterable[Iterable]) -> None:
@@ -60,14 +64,20 @@ def write_csv(path: str | os.PathLike, header: list[str], rows: Iterable[Iterabl
     ):
         writer = csv.writer(stream)
         writer.writerow(header)
-        writer.writerows([_harmless(cell) for cell in row] for row in rows)
+        writer.writerows([harmless(cell) for cell in row] for row in rows)
 
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what begins so a spreadsheet would run
 
 
-def _harmless(cell):
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULAS else cell
+def harmless(cell):
+    """A cell of a table that no spreadsheet runs as a formula: texts that begin as one get a quote."""
+    return f"'{cell}" if isinstance(cell, str) and _is_formula(cell) else cell
+
+
+def _is_formula(cell: str) -> bool:
+    """Whether it begins as one; with quotes before it, too, so that those are told from ours."""
+    return cell.lstrip("'").startswith(_FORMULAS)
 
 
 def read_table(path: str | os.PathLike, columns: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -86,7 +96,7 @@ def read_table(path: str | os.PathLike, columns: tuple[str, ...]) -> list[tuple[
 
 
 def _plain(cell: str) -> str:
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in _FORMULAS else cell
+    return cell[1:] if cell[:1] == "'" and _is_formula(cell) else cell
 
 
 def sha256_file(path: str | os.PathLike) -> str:

@@ -101,6 +101,9 @@ def plot_rate_finding(rates: np.ndarray, losses: np.ndarray, suggestion: float, 
         axes.grid(alpha=0.3)
 
 
+_LEAST_ROW = 16.0  # pixels, in which a name can be read
+
+
 def plot_confusion_matrix(matrix: np.ndarray, class_names: Sequence[str], path: str | Path, *, title: str = "") -> None:
     """Counts and row shares in every cell, coloured by row share; rows are the true classes.
 
@@ -128,14 +131,17 @@ def plot_confusion_matrix(matrix: np.ndarray, class_names: Sequence[str], path: 
         size = float(np.interp(cell, [40, 76, 150], [6.5, 9, 14]))
         if count <= MAX_CELLS_WITH_TEXT:
             _write_cells(axes, matrix, shares, size)
-        label_size = float(np.clip(0.42 * cell * 72 / DPI, 3, 10))
+        named = slice(None, None, max(1, round(_LEAST_ROW / cell)))  # where rows are too narrow, every second or so
+        label_size = float(np.clip(0.42 * max(cell, _LEAST_ROW) * 72 / DPI, 3, 10))
         rows = [f"{label}  (n={total})" for label, total in zip(labels, totals[:, 0])]
-        axes.set_yticks(range(count), rows, fontsize=label_size)
-        axes.set_xticks(range(count), labels, fontsize=label_size, rotation=90 if upright else 0)
-        axes.set_xticks(np.arange(count + 1) - 0.5, minor=True)
-        axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
-        axes.grid(which="minor", color="white" if count <= 20 else "#E4E9EE", linewidth=1.5 if count <= 20 else 0.5)
-        axes.tick_params(which="minor", length=0)
+        places = np.arange(count)[named]
+        axes.set_yticks(places, rows[named], fontsize=label_size)
+        axes.set_xticks(places, labels[named], fontsize=label_size, rotation=90 if upright else 0)
+        if cell >= _LEAST_ROW:
+            axes.set_xticks(np.arange(count + 1) - 0.5, minor=True)
+            axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
+            axes.grid(which="minor", color="white" if count <= 20 else "#E4E9EE", linewidth=1.5 if count <= 20 else 0.5)
+            axes.tick_params(which="minor", length=0)
         axes.spines[:].set_visible(False)
         correct = int(np.trace(matrix))
         summary = f"{correct} of {matrix.sum()} correct ({correct / max(matrix.sum(), 1):.1%})"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
-from src.files import format_json
+from src.files import format_json, harmless
 from src.model_choice import (
     add_model_arguments,
     check_members,
@@ -84,7 +84,7 @@ def _write(arguments, predictions: list[dict], failed: list[dict]) -> None:
         writer.writerow(["path", "class", "confidence", "runners_up"])
         for row in predictions:
             others = "; ".join(f"{other['class']} {other['confidence']:.4f}" for other in row["top"][1:])
-            writer.writerow([row["path"], row["class"], f"{row['confidence']:.4f}", others])
+            writer.writerow(map(harmless, [row["path"], row["class"], f"{row['confidence']:.4f}", others]))
         return
     for row in predictions:
         others = ", ".join(f"{other['class']} {other['confidence']:.1%}" for other in row["top"][1:])

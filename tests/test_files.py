@@ -20,8 +20,9 @@ def test_json_round_trip_and_damage(tmp_path):
 
 
 def test_csv_cells_that_a_spreadsheet_would_run_are_quoted(tmp_path):
-    write_csv(tmp_path / "a.csv", ["name", "n"], [("=cmd()", -1), ("-x", 2), ("plain", 3)])
-    assert (tmp_path / "a.csv").read_text().splitlines() == ["name,n", "'=cmd(),-1", "'-x,2", "plain,3"]
+    write_csv(tmp_path / "a.csv", ["name", "n"], [("=cmd()", -1), ("-x", 2), ("plain", 3), ("'=x", 4)])
+    lines = ["name,n", "'=cmd(),-1", "'-x,2", "plain,3", "''=x,4"]
+    assert (tmp_path / "a.csv").read_text().splitlines() == lines
 
 
 def test_sha256_of_known_bytes(tmp_path):

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import csv
 import dataclasses
 import json
 import os
@@ -144,19 +145,21 @@ def test_the_facts_of_a_bundle_are_read_as_they_were_written(tmp_path, known, si
 
 
 cells = st.one_of(
-    names, st.sampled_from(["=cmd()", "+1", "-1", "@x", "\tx", "\r", 'a"b', "a,b", "", "a\r\nb", "\ufeff"])
+    names,
+    st.sampled_from(
+        ["=cmd()", "+1", "-1", "@x", "\tx", "\r", "'=x", "''-", "'plain", 'a"b', "a,b", "", "a\r\nb", "\ufeff"]
+    ),
 )
 
 
 @always
 @given(st.lists(st.tuples(cells, cells), max_size=5))
 def test_a_table_is_read_as_it_was_written_and_runs_no_formula(tmp_path, rows):
-    assume(not any(cell[:1] == "'" for row in rows for cell in row))  # is taken for one that was made harmless
     write_csv(tmp_path / "a.csv", ["file", "class"], rows)
     assert read_table(tmp_path / "a.csv", ("file", "class")) == rows
     assert [row[::-1] for row in rows] == read_table(tmp_path / "a.csv", ("class", "file"))
-    text = (tmp_path / "a.csv").read_text(encoding="utf-8", errors="surrogateescape")
-    assert not any(line[:1] in tuple("=+-@\t") for line in text.splitlines() if rows and "\n" not in str(rows))
+    with open(tmp_path / "a.csv", newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        assert not any(cell.startswith(tuple("=+-@\t\r")) for row in csv.reader(stream) for cell in row)
 
 
 @always
