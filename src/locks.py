@@ -99,9 +99,9 @@ def hold_lock(path: str | os.PathLike, what: str, remedy: str) -> Iterator[None]
             if fcntl is None or (os.path.exists(path) and os.path.samestat(os.fstat(stream.fileno()), os.stat(path))):
                 break
             stream.close()  # the other run ended just now, and removed the file
-        stream.truncate(0)
-        stream.write(f"{os.getpid()} {platform.node()}\n")
-        stream.flush()
+        with contextlib.suppress(OSError):  # a full disk, on which the lock holds all the same
+            stream.truncate(0)
+            os.write(stream.fileno(), f"{os.getpid()} {platform.node()}\n".encode())
         try:
             yield
         finally:

@@ -78,3 +78,13 @@ def test_without_locks_the_process_tells(held, monkeypatch, tmp_path):
     path.write_text("17 elsewhere")
     with pytest.raises(UserError, match="process 17 on elsewhere"), hold_lock(path, "here", "wait"):
         pytest.fail("another machine's process may be running")
+
+
+def test_a_full_disk_is_no_reason_not_to_hold_it(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(locks.os, "write", full)
+    with hold_lock(tmp_path / "lock", "here", "wait"), lock_file(tmp_path / "lock") as ours:
+        assert not ours
+    assert not (tmp_path / "lock").exists()

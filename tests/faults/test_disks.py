@@ -20,8 +20,14 @@ def check(work, *words) -> None:
 
 @needs_disks
 @pytest.mark.commands
+def test_splitting_survives_a_full_disk(work):
+    check(work, "full", "--stage", "split")
+
+
+@needs_disks
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", [("full",), ("read-only",), ("filling", "--at", "pictures/flower/flower_0003.png", "--spare", 6000)]
+    "words", [("read-only",), ("filling", "--at", "pictures/flower/flower_0003.png", "--spare", 6000)]
 )
 def test_splitting_survives_bad_disks(work, words):
     check(work, *words, "--stage", "split")

@@ -30,7 +30,7 @@ def numbers_of(changes: list[str], words: str) -> list[int]:
     return [number for number, change in enumerate(changes, 1) if words in change]
 
 
-@pytest.mark.commands
+@pytest.mark.slow
 def test_a_split_is_whole_at_every_change(work):
     """Killed as it draws, as the earlier split is moved out and the new one in, and before the last rename."""
     victim = Victim("split", work)

@@ -100,7 +100,7 @@ def test_our_own_network_is_admitted(saved):
     assert outputs["probabilities"].shape == (1, 3)
 
 
-@pytest.mark.large
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*BACKBONES, *SCRATCH_NETWORKS])
 def test_every_network_of_ours_is_admitted(tmp_path, name):
     """Else it would be saved without this form."""
