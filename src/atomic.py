@@ -11,6 +11,7 @@ import platform
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def _make_folder(path: Path) -> str:
 
 def _replace_folder(new: Path, path: Path) -> None:
     """``new`` in the place of ``path`` by two renames; what was there goes, or comes back where the second fails."""
-    old = new.with_name(f"{new.name}{_REPLACED}")
+    old = new.with_name(new.name.replace(PARTIAL, _REPLACED, 1))
     old.mkdir()
     try:
         os.rename(path, old / path.name)
@@ -94,7 +95,9 @@ def _replace_folder(new: Path, path: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-_REPLACED = "-old"  # ends the name of the folder in which that lies which is being replaced
+# Begins the name of the folder in which that lies which is being replaced; other names have eight letters there.
+_REPLACED = f"{PARTIAL}old-"
+_DAY = 24 * 3600.0  # after which nobody writes any more, where that cannot be told
 
 
 def _put_back(old: Path) -> None:
@@ -171,19 +174,18 @@ def _prepare(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed had begun to write into a folder; put back what they had moved away."""
+    """Remove what processes that were killed had begun to write into a folder; put back what they had moved away.
+
+    Where the system does not tell whose lock it is, what is a day old is taken for left over.
+    """
     with os.scandir(folder) as entries:
-        found = sorted(entry.name for entry in entries if entry.name.startswith(PARTIAL))
-    for path in (folder / name for name in found):
+        found = [entry.name for entry in entries if entry.name.startswith(PARTIAL) and not entry.is_symlink()]
+    for path in (folder / name for name in sorted(found, key=lambda name: name.startswith(_REPLACED))):
         locked, hold = lock_path(path)
-        if not locked:  # it may be another's where that cannot be told
-            continue
         with hold:
-            if not path.is_dir():
-                path.unlink(missing_ok=True)
-            elif path.name.endswith(_REPLACED) and os.path.lexists(path.with_name(path.name.removesuffix(_REPLACED))):
-                continue  # its process may be amid the two renames
-            else:
-                if path.name.endswith(_REPLACED):
-                    _put_back(path)
-                shutil.rmtree(path, ignore_errors=True)
+            if path.name.startswith(_REPLACED):
+                if locked and os.path.lexists(path.with_name(path.name.replace(_REPLACED, PARTIAL, 1))):
+                    continue  # its process may be amid the two renames
+                _put_back(path)
+            if locked or (locked is None and time.time() - path.stat().st_mtime > _DAY):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

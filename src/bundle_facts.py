@@ -21,6 +21,7 @@ from src.progress import say
 
 MODEL_FILE = "model.keras"
 FORMAT = 1
+MAX_MODEL_BYTES = 8 * 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,8 +186,11 @@ def is_as_saved(folder: Path, file_name: str, info: dict) -> bool:
 
 def read_as_saved(folder: Path, file_name: str, info: dict) -> bytes | None:
     """The bytes of a bundle's file; None where it cannot be read or they are not those it was saved with."""
+    path = folder / file_name
     try:
-        content = (folder / file_name).read_bytes()
+        if not path.is_file() or path.stat().st_size > MAX_MODEL_BYTES:  # a pipe would be waited for
+            return None
+        content = path.read_bytes()
     except OSError:
         return None
     return content if hashlib.sha256(content).hexdigest() == info["sha256"][file_name] else None

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import functools
 import os
+import re
 import signal
 import sys
 import threading
@@ -25,6 +26,7 @@ _DISK_ERRORS = {
     errno.EPERM: "not permitted; choose a place that you may read and write",
     errno.EROFS: "that place is read-only; choose another output folder",
     errno.ENOENT: "no such file or folder; check the path",
+    errno.EEXIST: "a file stands where a folder is needed; check the path",
     errno.ENOTDIR: "a file stands where a folder is needed; check the path",
     errno.EISDIR: "a folder stands where a file is needed; check the path",
     errno.ENAMETOOLONG: "the name is too long for this file system; choose a shorter one",
@@ -42,6 +44,10 @@ class UserError(Exception):
     """Something that the user can put right. The message says what was met and what to do."""
 
 
+class Circumstance(UserError):
+    """Nothing is wrong with what was asked for: once its cause is mended, the same command works."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A stop that was asked for, after what was under way is saved. The message says how to go on."""
 
@@ -53,6 +59,14 @@ class ModelError(UserError):
 def name_some(names: Sequence[str], most: int = 6) -> str:
     """The first names, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and line breaks
+
+
+def show_control(text: str) -> str:
+    """``text`` with what would steer a terminal, as the name of a file may, written out."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def shorten_error(error: Exception, most: int = 150) -> str:
@@ -120,7 +134,7 @@ def command(main):
             usual = "\nStopped. What was finished is kept, nothing is half-written; the same command goes on."
             print(stop if isinstance(stop, Interrupted) else usual, file=sys.stderr)
             return EXIT_INTERRUPTED
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"error: {show_control(' '.join(message.split()))}", file=sys.stderr)
         return EXIT_USER_ERROR
 
     return wrapped

@@ -61,8 +61,8 @@ EMPTY = "the file is empty"
 # Each scan of a JPEG goes over the whole picture, and 92 bytes make one: a small file could take hours.
 _MOST_SCANS = 100
 MANY_SCANS = f"a JPEG of more than {_MOST_SCANS} scans, which no camera makes"
-# Within a scan FF stands before 00 (a byte of data) and D0 to D7 (restarts); before anything else it is a marker.
-JPEG_MARKERS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+# What has a length behind it. FF also stands before 00 (a byte of data), D0 to D7 (restarts), and what is stepped over.
+JPEG_MARKERS = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]", re.DOTALL)
 
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _MOVING = (b"acTL", b"fcTL", b"fdAT")  # chunks of a PNG that moves
@@ -109,7 +109,7 @@ def read_image(path: str | os.PathLike, needed: tuple[int, int] | None = None) -
     """
     check_file(path)
     try:
-        encoded = np.fromfile(path, np.uint8)  # unlike cv2.imread, opens any name that Python opens, also on Windows
+        encoded = Path(path).read_bytes()  # unlike cv2.imread, opens any name that Python opens, also on Windows
     except OSError as error:
         raise ImageError(path, explain_os_error(error)) from error
     return decode_image(encoded, name=path, needed=needed)
@@ -126,9 +126,11 @@ def decode_image(
     buffer = np.frombuffer(encoded, np.uint8) if isinstance(encoded, bytes) else encoded
     if buffer.size == 0:
         raise ImageError(name, EMPTY)
-    if buffer[:2].tobytes() == _JPEG and has_many_scans(buffer.tobytes()):
+    content = encoded if isinstance(encoded, bytes) else encoded.tobytes()
+    if content.startswith(_JPEG) and has_many_scans(content):
         raise ImageError(name, MANY_SCANS)
-    buffer = _without_animation(buffer)
+    if content.startswith(_PNG) and (still := _without_animation(content)):
+        buffer = np.frombuffer(still, np.uint8)
     try:
         if needed and (reduced := _decode_reduced(buffer, needed)) is not None:
             return reduced
@@ -154,26 +156,26 @@ def has_many_scans(encoded: bytes) -> bool:
     if encoded.count(b"\xff\xda") <= _MOST_SCANS:
         return False
     scans, place = 0, 2
-    while (found := JPEG_MARKERS.search(encoded, place)) and found[0] != b"\xff\xd9":
+    while scans <= _MOST_SCANS and (found := JPEG_MARKERS.search(encoded, place)) and found[0] != b"\xff\xd9":
         scans += found[0] == b"\xff\xda"
         place = found.end() + int.from_bytes(encoded[found.end() : found.end() + 2], "big")
     return scans > _MOST_SCANS
 
 
-def _without_animation(buffer: np.ndarray) -> np.ndarray:
-    """A PNG without the chunks that make it move, so that its first picture is decoded as any other; all else as it is.
+def _without_animation(content: bytes) -> bytes | None:
+    """A PNG without the chunks that make it move, so that its first picture is decoded as any other; None where it has
+    none.
 
     In those that move, OpenCV 4.12 and 5.0 answer damage with the end of the process (opencv/opencv#27744).
     """
-    if buffer[:8].tobytes() != _PNG or not any(kind in (content := buffer.tobytes()) for kind in _MOVING):
-        return buffer
-    kept, place = [_PNG], 8
+    chunks, place = [], 8
     while place + 8 <= len(content):
-        end = place + 12 + int.from_bytes(content[place : place + 4], "big")
-        if content[place + 4 : place + 8] not in _MOVING:
-            kept.append(content[place:end])
-        place = end
-    return np.frombuffer(b"".join(kept), np.uint8)
+        length, kind = struct.unpack_from(">I4s", content, place)
+        chunks.append((place, place + 12 + length, kind))
+        place += 12 + length
+    if not any(kind in _MOVING for _, _, kind in chunks):
+        return None
+    return _PNG + b"".join(content[start:end] for start, end, kind in chunks if kind not in _MOVING)
 
 
 def _is_plain(buffer: np.ndarray) -> bool:

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from src.errors import UserError
+from src.errors import Circumstance
 
 try:
     import fcntl
@@ -85,7 +85,7 @@ def hold_lock(path: str | os.PathLike, what: str, remedy: str) -> Iterator[None]
         what: "another run is writing data".
         remedy: "give another --output".
 
-    Raises ``UserError`` with the other's process number where another process holds it.
+    Raises ``Circumstance`` with the other's process number where another process holds it.
     """
     path = Path(path)
     with contextlib.ExitStack() as stack:
@@ -95,8 +95,9 @@ def hold_lock(path: str | os.PathLike, what: str, remedy: str) -> Iterator[None]
             stream.seek(0)
             owner = stream.read(_OWNER_LENGTH).split()
             if locked is False or (locked is None and _is_running(owner)):
-                raise UserError(f"{what} ({_describe_owner(owner)}); wait until it ends, or {remedy}")
-            if fcntl is None or (os.path.exists(path) and os.path.samestat(os.fstat(stream.fileno()), os.stat(path))):
+                untold = f" (or remove {path}, if it does not run any more)" if locked is None else ""
+                raise Circumstance(f"{what} ({_describe_owner(owner)}); wait until it ends{untold}, or {remedy}")
+            if _is_at(path, stream.fileno()):
                 break
             stream.close()  # the other run ended just now, and removed the file
         with contextlib.suppress(OSError):  # a full disk, on which the lock holds all the same
@@ -105,8 +106,18 @@ def hold_lock(path: str | os.PathLike, what: str, remedy: str) -> Iterator[None]
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # Windows removes no file that is open
+            if fcntl is None:  # Windows removes no file that is open
+                stream.close()
+            with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """Whether an open file is still the one at a path."""
+    try:
+        return fcntl is None or os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 _OWNER_LENGTH = 300
@@ -121,7 +132,7 @@ def _describe_owner(owner: list[str]) -> str:
 
 def _is_running(owner: list[str]) -> bool:
     """Whether the process that a lock file names runs, as far as can be told; one of another machine may."""
-    if len(owner) != 2 or not owner[0].isdigit():
+    if len(owner) != 2 or not owner[0].isdigit() or fcntl is None:  # where asking would mean to send a signal
         return False
     if owner[1] != platform.node():
         return True

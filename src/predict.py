@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
+from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command, show_control
 from src.files import format_json, harmless
 from src.model_choice import (
     add_model_arguments,
@@ -88,7 +88,8 @@ def _write(arguments, predictions: list[dict], failed: list[dict]) -> None:
         return
     for row in predictions:
         others = ", ".join(f"{other['class']} {other['confidence']:.1%}" for other in row["top"][1:])
-        print(f"{row['path']}: {row['class']} {row['confidence']:.1%}" + (f"  (then {others})" if others else ""))
+        line = f"{row['path']}: {row['class']} {row['confidence']:.1%}" + (f"  (then {others})" if others else "")
+        print(show_control(line))
 
 
 def _parse(argv):

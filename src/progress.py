@@ -1,13 +1,12 @@
 """Progress with the time left, on stderr: a moving bar on a terminal, a line every ten seconds in a log."""
 
-import re
 import sys
 from collections.abc import Iterable
 from typing import TextIO
 
 from tqdm import tqdm
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and line breaks
+from src.errors import show_control
 
 
 class _Lines:
@@ -56,4 +55,4 @@ def track(
 def say(message: str) -> None:
     """One line for the user on stderr; stdout is kept for results. What in it would steer a terminal, as the name of a
     file may, is shown instead."""
-    tqdm.write(_CONTROL.sub(lambda found: repr(found[0])[1:-1], message), file=sys.stderr)
+    tqdm.write(show_control(message), file=sys.stderr)

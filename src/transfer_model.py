@@ -154,7 +154,9 @@ def _train(
     precision = resolve_precision(training.precision)
     fixed = chosen | {"precision": precision, "weights": origin.sha256 or origin.origin}
     identity = identify(model, fixed, train.fingerprint() + val.fingerprint())
-    checkpoint = Checkpoint(checkpoint_path(settings.models_dir, settings.name), identity, _SECONDS_BETWEEN_STATES)
+    path, stand_ins = checkpoint_path(settings.models_dir, settings.name), (train.stand_ins, val.stand_ins)
+    checkpoint = Checkpoint(path, identity, _SECONDS_BETWEEN_STATES, stand_ins=stand_ins)
+    checkpoint.verify()
     options = {
         "first_trainable": first_trainable,
         "listeners": [*listeners, log],

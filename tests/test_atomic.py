@@ -1,5 +1,6 @@
 """Whole or absent: also where the process is killed amid the writing, which its lock tells."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -143,6 +144,28 @@ def test_a_process_killed_between_two_renames_loses_nothing_either(tmp_path):
     assert not (tmp_path / "bundle").exists()
     remove_leftovers(tmp_path)
     assert os.listdir(tmp_path) == ["bundle"] and os.listdir(tmp_path / "bundle") == ["old"]
+
+
+@needs_locks
+@pytest.mark.parametrize("name", ["net-old", ".partial-old", "old-net"])
+def test_no_name_is_taken_for_what_is_being_replaced(tmp_path, name):
+    _kill_amid(f"with atomic_folder(folder / {name!r}) as path: (path / 'half').touch(); die()", tmp_path)
+    remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_where_locks_cannot_be_told_the_old_folder_comes_back_and_leftovers_stay_a_day(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "lock_path", lambda path: (None, contextlib.nullcontext()))
+    for name in (".partial-abcdefgh-net", ".partial-old-abcdefgh-net/net"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / ".partial-old-abcdefgh-net" / "net" / "model").touch()
+    remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path / "net") == ["model"]
+    assert len(os.listdir(tmp_path)) == 3
+    for name in (".partial-abcdefgh-net", ".partial-old-abcdefgh-net"):
+        os.utime(tmp_path / name, (0, 0))
+    remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == ["net"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems may not exchange folders")

@@ -91,7 +91,7 @@ def test_a_damaged_description_is_refused(models_dir):
     ]
     for change in changes:
         path.write_text(json.dumps(record | change))
-        with pytest.raises(UserError, match="not a bundle's description"):
+        with pytest.raises(UserError, match="not a bundle's description|not valid JSON"):
             load_bundle("first", models_dir)
     path.write_text(json.dumps(record | {"class_names": ["cat", "dog"]}))
     with pytest.raises(UserError, match="3 outputs but 2"):

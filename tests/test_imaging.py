@@ -257,3 +257,16 @@ def test_a_jpeg_of_many_scans_is_refused_and_what_lies_behind_it_does_not_count(
 def test_a_transparent_picture_of_many_rows_is_whole():
     rgba = np.tile(RGBA, (7, 1, 1))
     np.testing.assert_array_equal(imaging.decode_image(pillow(rgba, "PNG")), over_white(rgba))
+
+
+def test_scans_that_hide_behind_a_marker_without_a_length_are_counted():
+    """Decoders pass over FF01; taken for a segment, the two bytes behind it would be the length of what it hides."""
+    stream = io.BytesIO()
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(stream, "JPEG", progressive=True)
+    picture = stream.getvalue()
+    last = picture.rfind(b"\xff\xda")
+    scan = picture[last:-2]
+    assert not imaging.has_many_scans(picture)
+    hidden = picture[:last] + b"\xff\x01" + 200 * scan + picture[-2:]
+    with pytest.raises(ImageError, match="scans"):
+        imaging.decode_image(hidden)

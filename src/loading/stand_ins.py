@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from src.errors import UserError
+from src.errors import Circumstance
 from src.imaging import ImageError
 from src.progress import say
 
@@ -41,7 +41,7 @@ class StandIns:
 
         Raises:
             ImageError: it cannot be read, and none may be.
-            UserError: too many cannot be read, or none of a class can.
+            Circumstance: too many cannot be read, or none of a class can.
         """
         for path in self._candidates(index):
             if path in self.reasons:
@@ -52,7 +52,7 @@ class StandIns:
                 if not self.most:
                     raise
                 self._note(path, error)
-        raise UserError(f"no picture of the class of {self.paths[index]} can be read; {REMEDY}")
+        raise Circumstance(f"no picture of the class of {self.paths[index]} can be read; {REMEDY}")
 
     def _candidates(self, index: int) -> Iterator[str]:
         yield self.paths[index]  # nearly always the only one that is asked for
@@ -68,13 +68,25 @@ class StandIns:
             self.lost = self.lost or _is_of_the_system(error)
             say(f"Unreadable, and another of its class taken instead: {' '.join(str(error).split())}")
             if len(self.reasons) > self.most:
-                raise UserError(
-                    f"{len(self.reasons)} of {len(self.paths)} pictures that were to be trained on cannot be read, "
-                    f"{path} the last of them (all are named above); {REMEDY}"
+                raise Circumstance(
+                    f"{len(self.reasons)} of {len(self.paths)} pictures cannot be read, {path} the last of them (all "
+                    f"are named above); {REMEDY}"
                 )
 
+    def record(self) -> dict[str, str]:
+        """The reasons by the pictures' numbers, for JSON."""
+        numbers = {path: number for number, path in enumerate(self.paths)}
+        return {str(numbers[path]): reason for path, reason in dict(self.reasons).items()}
 
-REMEDY = "see them all with python -m src.audit, which moves them away with --quarantine"
+    def recall(self, record: dict[str, str]) -> None:
+        """Take note of what an earlier run had found, of which stored features or a state tell."""
+        for number, reason in record.items():
+            if number.isdigit() and int(number) < len(self.paths) and self.paths[int(number)] not in self.reasons:
+                self.reasons[self.paths[int(number)]] = reason
+                say(f"Unreadable, and another of its class was taken instead: {self.paths[int(number)]}: {reason}")
+
+
+REMEDY = "python -m src.audit (of the same --data) lists them all, and moves them away with --quarantine"
 
 
 def _is_of_the_system(error: BaseException) -> bool:

@@ -43,7 +43,7 @@ ACTIVATIONS = _names(
     """
 )
 _MODELS = frozenset({"Functional", "Model", "Sequential"})
-_POLICIES = frozenset({"DTypePolicy", "FloatDTypePolicy", "QuantizedDTypePolicy", "DTypePolicyMap"})
+_POLICIES = frozenset({"DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "Int4DTypePolicy", "QuantizedDTypePolicy"})
 _BY_MODULE = {
     "keras.layers": LAYERS,
     "keras": _MODELS | _POLICIES,
@@ -53,8 +53,9 @@ _BY_MODULE = {
     "keras.dtype_policies": _POLICIES,
     "keras.src.applications.convnext": {"LayerScale"},
     "keras.src.applications.inception_resnet_v2": {"CustomScaleLayer"},
-    "keras.src.ops.core": {"Cast", "Slice", "StopGradient", "Unstack"},
-    "keras.src.ops.math": {"Erf", "Logsumexp", "Rsqrt"},
+    "keras.src.ops.core": {"Cast", "ConvertToTensor", "Slice", "StopGradient", "Unstack"},
+    "keras.src.ops.linalg": {"Norm"},
+    "keras.src.ops.math": {"Erf", "Logsumexp", "Rsqrt", "TopK"},
 }
 # Every class in these computes with numbers only.
 _WHOLE_MODULES = frozenset(

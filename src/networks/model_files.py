@@ -170,9 +170,14 @@ def _check_weights(path: Path) -> int:
     return values
 
 
+def _is_of_numbers(dtype) -> bool:
+    """Keras stores bfloat16 as two bytes without a name."""
+    return dtype.kind in "fiub" or (dtype.kind == "V" and dtype.itemsize == 2 and not dtype.names)
+
+
 def _check_array(item: object, name: str) -> int:
     """The bytes that reading an array of weights takes."""
-    plain = isinstance(item, h5py.Dataset) and item.shape is not None and item.dtype.kind in "fiub"
+    plain = isinstance(item, h5py.Dataset) and item.shape is not None and _is_of_numbers(item.dtype)
     if not plain or item.external or item.is_virtual:
         raise Refusal(f"its weights {name[:60]!r} are no plain array, or lie in another file")
     settings = item.id.get_create_plist()

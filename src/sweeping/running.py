@@ -10,11 +10,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from src.bundle_facts import data_facts
-from src.errors import UserError
+from src.errors import Circumstance, UserError
 from src.files import read_json
 from src.loading.folder import check_data_folder
 from src.locks import hold_lock
-from src.model_choice import BUNDLE_FILE, check_output
+from src.model_choice import BUNDLE_FILE, check_output, hold_bundle
 from src.progress import say
 from src.sweeping.keeping import keep_best
 from src.sweeping.picture import draw_sweep
@@ -104,7 +104,11 @@ def run_sweep(sweep: Sweep, *, restart: bool = False) -> SweepOutcome:
     }
     identity = json.loads(json.dumps(identity))  # as the journal gives it back: a tuple becomes a list
     sweep.folder.mkdir(parents=True, exist_ok=True)
-    with hold_lock(sweep.folder / _LOCK_FILE, f"the sweep {sweep.name} is running already", "give another --name"):
+    what = f"the sweep {sweep.name} is running already"
+    with (
+        hold_lock(sweep.folder / _LOCK_FILE, what, "give another --name"),
+        hold_bundle(sweep.models_dir, sweep.name),
+    ):
         if restart:
             _forget(sweep.folder)
         study, storage = open_study(sweep.folder / JOURNAL_FILE, sweep.name, identity, prune=sweep.is_pruned)
@@ -146,6 +150,10 @@ def _train(sweep: Sweep, parameters: dict[str, str], digest: str, listener) -> d
     values = read_trial(sweep.command, sweep.fixed, parameters)
     settings = sweep.command.settings(values, str(sweep.folder), digest)
     sweep.command.verify(*settings)
+    try:
+        check_data_folder(values["data"])
+    except UserError as error:
+        raise Circumstance(str(error)) from error  # no fault of the trial's
     return sweep.command.train(*settings, listeners=[listener])[1]
 
 

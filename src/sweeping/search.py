@@ -10,7 +10,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from src.errors import UserError
+from src.errors import Circumstance, UserError
 from src.settings import random_generator
 from src.sweeping.results import FIGURES, TrialResult
 from src.sweeping.space import Choices, Range, as_text, digest_of
@@ -174,6 +174,8 @@ class Search:
             return TrialState.COMPLETE, row["val_accuracy"]
         except optuna.TrialPruned:
             return TrialState.PRUNED, None
+        except Circumstance:  # which the other trials would meet as well: this one is gone on with
+            raise
         except UserError as error:
             trial.set_user_attr("reason", str(error))
             return TrialState.FAIL, None

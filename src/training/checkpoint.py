@@ -17,7 +17,7 @@ from src.progress import say
 from src.training.history import TrainingHistory
 
 _PLACES = ("data", "models_dir", "name")  # settings that may change: what lies there counts
-_FACTS = {"phase", "epoch", "batch", "rate", "rows", "best", "seconds", "features_found"}
+_FACTS = {"phase", "epoch", "batch", "rate", "rows", "best", "seconds", "features_found", "unreadable"}
 _SHORT = 40  # of a value that is worth to be named
 
 
@@ -38,12 +38,14 @@ class Checkpoint:
         identity: what must be the same for the training to go on: settings, pictures, the network, versions.
         seconds_between: two states of one phase; epochs over stored features are over sooner than a state is written.
         seconds_within: an epoch, after which its state is written in its midst.
+        stand_ins: of the parts, which have taken note of unreadable pictures.
     """
 
     path: Path
     identity: dict
     seconds_between: float = 0.0
     seconds_within: float = 300.0
+    stand_ins: Sequence = ()
     _saved: float = field(default_factory=time.monotonic)
     _failed: bool = False
 
@@ -87,6 +89,7 @@ class Checkpoint:
             "best": history.rows.index(history.best_row) if history.best_row else None,
             "seconds": history.seconds,
             "features_found": history.features_found,
+            "unreadable": [part.record() for part in self.stand_ins],
         }
         groups = {
             "model": [variable.numpy() for variable in history.model.variables],
@@ -110,8 +113,8 @@ class Checkpoint:
     def describe_going_on(self) -> str:
         """What the user is told who stops a training."""
         if self._failed:
-            return "Its state could not be kept."
-        return "The same command goes on from there; with --restart it begins anew."
+            return "This state could not be kept: the same command goes on from an earlier one, or anew."
+        return "The same command goes on from there."
 
     def load(self) -> dict | None:
         """What :meth:`save` was given, by the same names; model, optimizer, metrics and weights (of the best epoch) as
@@ -120,33 +123,49 @@ class Checkpoint:
         None where there is none, or a damaged one, which is said. Raises :class:`OtherTraining` where there is one of
         other settings or pictures, which is not to be lost by a slip.
         """
-        if not self.path.is_file():
+        state = self._read(arrays=True)
+        if state is None:
             return None
-        try:
-            with np.load(self.path, allow_pickle=False) as stored:
-                state = json.loads(str(stored["record"]))
-                arrays = {name: stored[name] for name in stored.files if name != "record"}
-            recorded = state["identity"] | {}
-            if len(arrays) != state["arrays"] or not state.keys() >= _FACTS:
-                raise ValueError("incomplete")
-        except Exception as error:  # NumPy and zipfile raise whatever the damage leads them to
-            reason = explain_os_error(error) if isinstance(error, OSError) else "it is damaged or of another version"
-            say(f"{self.path} cannot be gone on with, since {reason}. Starting anew.")
-            return None
-        identity = json.loads(json.dumps(self.identity))  # as it was stored: a tuple comes back as a list
-        differing = [key for key in identity if recorded.get(key) != identity[key]]
-        if differing:
-            changes = ", ".join(_describe_change(key, recorded.get(key), identity[key]) for key in differing)
-            raise OtherTraining(
-                f"{self.path} holds an interrupted training with other settings ({changes}); give those to go on with "
-                "it, --restart to begin anew, or another --name to keep it"
-            )
+        arrays = state.pop("arrays")
+        for part, record in zip(self.stand_ins, state["unreadable"]):
+            part.recall(record)
 
         def group(name: str) -> list[np.ndarray]:
             return [arrays[f"{name}_{number}"] for number in range(sum(key.startswith(f"{name}_") for key in arrays))]
 
         names = {"model": "model", "optimizer": "optimizer", "weights": "best", "metrics": "metrics"}
         return state | {key: group(name) for key, name in names.items()}
+
+    def verify(self) -> None:
+        """Raise :class:`OtherTraining` where :meth:`load` would, before hours are spent on what comes first."""
+        self._read(arrays=False)
+
+    def _read(self, *, arrays: bool) -> dict | None:
+        """The state as it is stored, "arrays" by name; without ``arrays`` none, and of damage nothing is said."""
+        if not self.path.is_file():
+            return None
+        try:
+            with np.load(self.path, allow_pickle=False) as stored:
+                state = json.loads(str(stored["record"]))
+                names = [name for name in stored.files if name != "record"]
+                if len(names) != state["arrays"] or not state.keys() >= _FACTS:
+                    raise ValueError("incomplete")
+                state["arrays"] = {name: stored[name] for name in names} if arrays else {}
+            recorded = state["identity"] | {}
+        except Exception as error:  # NumPy and zipfile raise whatever the damage leads them to
+            if arrays:
+                damaged = "it is damaged or of another version"
+                reason = explain_os_error(error) if isinstance(error, OSError) else damaged
+                say(f"{self.path} cannot be gone on with, since {reason}. Starting anew.")
+            return None
+        identity = json.loads(json.dumps(self.identity))  # as it was stored: a tuple comes back as a list
+        if differing := [key for key in identity if recorded.get(key) != identity[key]]:
+            changes = ", ".join(_describe_change(key, recorded.get(key), identity[key]) for key in differing)
+            raise OtherTraining(
+                f"{self.path} holds an interrupted training with other settings ({changes}); undo that to go on with "
+                "it, --restart to begin anew, or another --name to keep it"
+            )
+        return state
 
     def remove(self) -> None:
         """Forget the state: the training is done, its result saved."""

@@ -80,20 +80,24 @@ class FeatureStore:
 
     Attributes:
         rows: how many rows are written; row v * pictures + i is view v of picture i.
+        unreadable: why, by their numbers, pictures could not be read, for which others stood in; set by who appends.
     """
 
     def __init__(self, folder: Path, key: StoreKey):
         self.folder, self.key = folder, key
         self._streams, self._saved, self._disowned = {}, time.monotonic(), False
+        self.unreadable: dict[str, str] = {}
         self.rows = self._recorded_rows()
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.rows"
 
     def _recorded_rows(self) -> int:
-        """What the record says, unless a file is shorter: the record is only written after the rows."""
+        """What the record says, unless a file is shorter: the record is only written after the rows. Sets
+        ``unreadable``."""
         try:
-            rows = int(read_json(self.folder / _RECORD)["rows"])
+            record = read_json(self.folder / _RECORD)
+            rows, self.unreadable = int(record["rows"]), dict(record.get("unreadable", {}))
             written = [os.path.getsize(self._path(column.name)) // column.row_bytes for column in self.key.columns]
         except (UserError, OSError, KeyError, TypeError, ValueError, OverflowError):
             return 0
@@ -138,7 +142,8 @@ class FeatureStore:
         for stream in self._streams.values():
             stream.flush()
             os.fsync(stream.fileno())
-        write_json(self.folder / _RECORD, {"rows": 0 if self._disowned else self.rows, **self.key.as_json()})
+        rows = 0 if self._disowned else self.rows
+        write_json(self.folder / _RECORD, {"rows": rows, "unreadable": self.unreadable, **self.key.as_json()})
         self._saved = time.monotonic()
 
     def disown(self) -> None:

@@ -102,6 +102,8 @@ def stored_features(
     """
     with open_store(root, key, views) as store:
         found = min(store.rows, views * key.pictures)
+        if found:
+            pictures.stand_ins.recall(store.unreadable)
         if found < views * key.pictures:
             _extract(store, pictures, views, create_engine(), what)
         labels = np.eye(pictures.num_classes, dtype=np.float32)[pictures.classes]
@@ -131,6 +133,7 @@ def _extract(store: FeatureStore, pictures, views: int, engine: Engine, what: st
             images = ahead.result()
             if following:
                 ahead = pool.submit(read, *following)
+            store.unreadable = pictures.stand_ins.record()
             if pictures.stand_ins.lost:
                 store.disown()
             store.append(engine.run(images))

@@ -20,7 +20,7 @@ from src.progress import say
 from src.training.checkpoint import Checkpoint, restore
 from src.training.history import TrainingHistory
 
-_STOPPING = "\nStopping after this batch; another Ctrl-C stops at once.\n"
+_STOPPING = "\nStopping after this batch, or the validation under way; another Ctrl-C stops at once.\n"
 
 
 @dataclass

@@ -3,7 +3,10 @@
 import contextlib
 from collections.abc import Iterator
 
-from tensorflow.python.framework import ops  # private, as the registries are
+try:
+    from tensorflow.python.framework import ops  # private, as the registries are
+except ImportError:
+    ops = None
 
 
 @contextlib.contextmanager
@@ -16,7 +19,7 @@ def traces_released() -> Iterator[None]:
     whole step, into the registry of gradients (TensorFlow 2.21). Both would grow with every training of a process.
     Another version may keep them elsewhere: then they stay.
     """
-    gradients = getattr(ops.gradient_registry, "_registry", {})
+    gradients = getattr(getattr(ops, "gradient_registry", None), "_registry", {})
     functions = _py_functions()
     known, count = set(gradients), len(functions)
     try:
@@ -29,4 +32,4 @@ def traces_released() -> Iterator[None]:
 
 def _py_functions() -> list:
     """What the outermost graph holds of Python's functions."""
-    return getattr(ops.get_default_graph(), "_py_funcs_used_in_graph", [])
+    return getattr(ops.get_default_graph(), "_py_funcs_used_in_graph", []) if ops else []

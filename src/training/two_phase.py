@@ -105,7 +105,8 @@ def train_two_phase(
                 history.features_found = sum(part.found for part in features) / rows
         fitting = {"options": options, "class_weight": class_weight, "seed": seed, "checkpoint": checkpoint}
         if checkpoint:  # whether features have room may have changed since
-            checkpoint.identity["views of stored features"] = [history.views[phase] for phase in settings.phases]
+            views = [history.views[phase] for phase in settings.phases]
+            checkpoint.identity["views for whose features there is room"] = views
         _fit_phases(history, base, phases, settings, None if from_scratch else first_trainable, fitting)
         phases.clear()  # on some systems files cannot be removed while they are mapped
     for layer in base.layers:  # the bundle is an ordinary network; what was frozen is a matter of this training

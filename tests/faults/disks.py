@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.harness import (
+    LONGEST,
     ROOT,
     STAGES,
     Comparison,
@@ -177,8 +178,12 @@ def said(folder: Path) -> str:
 
 
 def wait_for(met: Callable[[], bool], process: subprocess.Popen) -> None:
-    """Return once something is so, or the process has ended."""
+    """Return once something is so, or the process has ended; raises ``TimeoutError`` where neither comes."""
+    latest = time.monotonic() + LONGEST
     while process.poll() is None and not met():
+        if time.monotonic() > latest:
+            process.kill()
+            raise TimeoutError(f"not within {LONGEST} s")
         time.sleep(0.01)
 
 

@@ -26,7 +26,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent.parent
 LAUNCH = ROOT / "tests" / "faults" / "launch.py"
 IN_PROGRESS = Path("data", ".split-in-progress", "split.json")  # while it is there the next split undoes all
-LONGEST = 300  # seconds of one command; far beyond what any takes
+LONGEST = 900  # seconds of one command; far beyond what any takes
 # What differs between two undisturbed runs: times, and the digests of a file that holds the time it was made.
 VOLATILE = {"seconds", "training_seconds", "sha256", "digest", "network", "milliseconds", "features_found"}
 

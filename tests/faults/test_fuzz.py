@@ -19,7 +19,7 @@ def test_spoilt_inputs_are_read_or_refused(target, tmp_path):
 
 def test_what_crashes_hangs_or_raises_is_told_with_its_input(tmp_path, monkeypatch):
     """The fuzzer itself, on a target that does all three."""
-    monkeypatch.setattr(fuzz, "SILENCE", 1.5)
+    monkeypatch.setattr(fuzz, "SILENCE", 5.0)
     outcome = run_target("trial", seed=0, count=60, save_to=tmp_path)
     kinds = {b"raise": "ZeroDivisionError of no use", b"crash": "ended with -6", b"hang": "hang"}
     inputs = [make_input("trial", 0, number) for number in range(60)]

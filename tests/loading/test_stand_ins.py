@@ -46,6 +46,18 @@ def test_without_a_bound_the_first_raises_and_a_class_of_none_stops():
         StandIns(PATHS, CLASSES, 1.0).read(4, _reader({"b0", "b1"}))
 
 
+def test_what_an_earlier_run_had_found_is_known_again(capsys):
+    stand_ins = StandIns(PATHS, CLASSES, 0.5)
+    stand_ins.read(1, _reader({"a1"}))
+    again = StandIns(["elsewhere/" + path for path in PATHS], CLASSES, 0.5)
+    capsys.readouterr()
+    for _ in range(2):
+        again.recall(stand_ins.record() | {"99": "beyond", "x": "none"})
+    assert again.reasons == {"elsewhere/a1": "damaged"}
+    assert again.read(1, _reader(())) == "elsewhere/a2", "as before, though it could be read now"
+    assert capsys.readouterr().err.count("elsewhere/a1: damaged") == 1
+
+
 @pytest.fixture
 def damaged(tmp_path):
     """Twelve training pictures of two classes, of which one is cut off and one is gone once they were listed."""

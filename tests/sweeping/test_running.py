@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from src.baseline_cnn import BaselineSettings
-from src.errors import UserError
+from src.errors import Circumstance, UserError
 from src.imaging import read_image
 from src.loading.augmentation import AugmentationSettings
 from src.locks import hold_lock
-from src.model_choice import checkpoint_path
+from src.model_choice import checkpoint_path, hold_bundle
 from src.sweep import _verify_baseline
 from src.sweeping.running import Sweep, run_sweep
 from src.sweeping.space import SweptCommand, digest_of
@@ -133,7 +133,7 @@ def test_a_bundle_half_moved_is_moved_at_the_next_run(sweep_in, tmp_path, monkey
     with pytest.raises(KeyboardInterrupt):
         run_sweep(sweep_in(FakeCommand()))
     monkeypatch.undo()
-    assert names_in(tmp_path / "models") == [".sweeps"]
+    assert names_in(tmp_path / "models") == [".sweeps", ".unfinished"]
     run_sweep(sweep_in(command := FakeCommand(accuracies=ACCURACIES | {0.01: 0.3, 0.001: 0.2})))
     assert command.trained == [(0.01, "adam"), (0.001, "adam")]
     assert read_bundle(tmp_path)[1] == "trained at 0.1 by adam"
@@ -178,6 +178,24 @@ def test_what_is_refused_before_anything_is_trained(sweep_in, tmp_path):
     with hold_lock(tmp_path / "models" / ".sweeps" / "best" / ".lock", "", ""):
         check(rf"is running already \(process {os.getpid()}\)")
     assert command.trained == []
+
+
+def test_what_is_no_trials_fault_ends_the_sweep_and_is_gone_on_with(sweep_in, tmp_path, capsys):
+    class Command(FakeCommand):
+        def train(self, *settings, **keywords):
+            if len(self.trained) == 1:
+                raise Circumstance("the pictures are gone")
+            return super().train(*settings, **keywords)
+
+    with pytest.raises(Circumstance, match="gone"):
+        run_sweep(sweep_in(Command()))
+    outcome = run_sweep(sweep_in(FakeCommand()))
+    assert [result.state for result in outcome.results] == ["complete"] * 3
+
+
+def test_a_bundle_that_is_being_trained_is_not_replaced(sweep_in, tmp_path):
+    with hold_bundle(tmp_path / "models", "best"), pytest.raises(UserError, match="another run is training"):
+        run_sweep(sweep_in(FakeCommand()))
 
 
 def test_the_seed_belongs_to_a_search_alone(sweep_in):

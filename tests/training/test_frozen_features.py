@@ -102,17 +102,18 @@ def test_features_of_stand_ins_are_found_again_only_where_the_files_tell_of_them
     model, tensors = _network()
     if not gone:
         broken.write_bytes(broken.read_bytes()[:100])
-    train = get_data_generators(data, 16, 5, seed=5, augment=False, unreadable=0.05)[0]
-    key = _key(train, model, tensors)
+    parts = [get_data_generators(data, 16, 5, seed=5, augment=False, unreadable=0.05)[0] for _ in range(2)]
+    key, _ = (_key(train, model, tensors) for train in parts)
     if gone:
         broken.unlink()
     computed = []
-    for _ in range(2):
+    for train in parts:
         counted = _Counting(_engine(model, tensors))
         with stored_features(tmp_path / "store", key, train, 1, lambda: counted, "test") as stored:  # noqa: B023
             maps = stored["pooling"].values[0]
             np.testing.assert_array_equal(maps[4], maps[5])  # the next one stood in
         computed.append(counted.pictures)
+        assert list(train.stand_ins.reasons) == [str(broken)], "also where nothing is read"
     assert computed == [train.samples, train.samples if gone else 0]
 
 
