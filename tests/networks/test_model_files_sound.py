@@ -50,6 +50,14 @@ def _quantized() -> keras.Model:
     return model
 
 
+def _bfloat16() -> keras.Model:
+    """Whose weights HDF5 holds as two bytes without a name."""
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, dtype="bfloat16")(inputs)
+    x = keras.ops.norm(keras.ops.convert_to_tensor(x), axis=(1, 2))
+    return keras.Model(inputs, layers.Dense(3, dtype="float32")(x))
+
+
 def _mobile() -> keras.Model:
     return keras.applications.MobileNetV3Small(weights=None, classes=3, input_shape=(32, 32, 3))
 
@@ -63,7 +71,7 @@ def _same_answers(model: keras.Model, path: Path) -> None:
     np.testing.assert_array_equal(model(images, training=False), loaded(images, training=False))
 
 
-@pytest.mark.parametrize("build", [_small, _nested, _adapted, _attention, _quantized, _mobile])
+@pytest.mark.parametrize("build", [_small, _nested, _adapted, _attention, _quantized, _bfloat16, _mobile])
 def test_ordinary_models_load_as_they_were(tmp_path, build):
     model = build()
     model.save(tmp_path / "own.keras")
