@@ -144,9 +144,7 @@ def train_baseline(
     class_names, counts = check_data_folder(settings.data)  # before TensorFlow takes its seconds
     check_output(settings.models_dir, settings.name)
     facts = data_facts(settings.data, counts)
-    with hold_bundle(settings.models_dir, settings.name):
-        if restart:
-            checkpoint_path(settings.models_dir, settings.name).unlink(missing_ok=True)
+    with hold_bundle(settings.models_dir, settings.name, restart=restart):
         return _train(settings, training, augmentation, class_names, facts, listeners, tensorboard)
 
 

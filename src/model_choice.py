@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from src.errors import UserError, describe_os_error, name_some
@@ -54,14 +54,22 @@ def check_output(models_dir: str | Path, name: str) -> None:
         raise UserError(describe_os_error(OSError(error.errno, error.strerror, str(models_dir)))) from error
 
 
-def hold_bundle(models_dir: str | Path, name: str) -> contextlib.AbstractContextManager:
+@contextlib.contextmanager
+def hold_bundle(models_dir: str | Path, name: str, *, restart: bool = False) -> Iterator[None]:
     """Keep ``models_dir/name`` and its checkpoint for this process, within the context.
 
-    Entering it raises ``UserError``, with the number of the process, where another has it.
+    Args:
+        restart: to forget the checkpoint.
+
+    Raises ``UserError``, with the number of the process, where another has it.
     """
-    lock = checkpoint_path(models_dir, name).with_suffix(".lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    return hold_lock(lock, f"another run is training {Path(models_dir, name)}", "give another --name")
+    checkpoint = checkpoint_path(models_dir, name)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    what = f"another run is training {Path(models_dir, name)}"
+    with hold_lock(checkpoint.with_suffix(".lock"), what, "give another --name"):
+        if restart:
+            checkpoint.unlink(missing_ok=True)
+        yield
 
 
 def checkpoint_path(models_dir: str | Path, name: str) -> Path:

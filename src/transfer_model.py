@@ -120,9 +120,7 @@ def train_transfer(
     """
     training, augmentation = training or TrainingSettings(), augmentation or AugmentationSettings()
     class_names, facts = _check(settings, schedule, training)
-    with hold_bundle(settings.models_dir, settings.name):
-        if restart:
-            checkpoint_path(settings.models_dir, settings.name).unlink(missing_ok=True)
+    with hold_bundle(settings.models_dir, settings.name, restart=restart):
         options = {"listeners": listeners, "tensorboard": tensorboard, "features_dir": features_dir}
         return _train(settings, schedule, training, augmentation, class_names, facts, **options)
 
