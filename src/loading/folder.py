@@ -20,10 +20,16 @@ def list_classes(folder: str | os.PathLike) -> list[str]:
 def list_pictures(folder: str | os.PathLike, follow_links: bool = False) -> list[str]:
     """Paths, relative to ``folder``, of the pictures in it and below, in the order of Keras: by folder, then by name.
 
-    Hidden files and folders are left out. ``follow_links`` also enters folders that are symbolic links.
+    Hidden files and folders are left out. ``follow_links`` also enters folders that are symbolic links. Raises
+    ``OSError`` where a folder cannot be listed; one that is not there has none.
     """
+
+    def stop(error: OSError) -> None:  # else its pictures would be missing without a word
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
     found = []
-    for root, folders, names in os.walk(folder, followlinks=follow_links):
+    for root, folders, names in os.walk(folder, onerror=stop, followlinks=follow_links):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found.append((root, sorted(filter(is_picture_name, names))))
     return [os.path.relpath(os.path.join(root, name), folder) for root, names in sorted(found) for name in names]

@@ -318,7 +318,7 @@ def _load_maps(path: Path, answers: list[Answer]) -> Maps:
                 stored[name]
                 for name in ("paths", "labels", "predicted", "heatmaps", "class_names", "true_index", "true_heatmaps")
             )
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} is damaged or of another version; make it anew with: {EXPLAIN}") from error
     for maps, count in ((heatmaps, len(paths)), (again, len(index))):
         if maps.ndim != 3 or maps.dtype.kind != "f" or len(maps) != count or 0 in maps.shape[1:]:

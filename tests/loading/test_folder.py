@@ -1,5 +1,6 @@
 """The check of the data folder: each fault is one sentence that names the folder or class."""
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -78,3 +79,14 @@ def test_order_is_keras_own_and_links_are_followed_on_request(tmp_path):
 def test_the_check_does_not_load_tensorflow():
     code = "import sys, src.loading.folder; print('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_one(tmp_path, monkeypatch):
+    assert list_pictures(tmp_path / "gone") == []
+
+    def refused(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("src.loading.folder.os.scandir", refused)
+    with pytest.raises(PermissionError):
+        list_pictures(tmp_path)
