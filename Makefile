@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # A file's tests stay in one process, which keeps what its fixtures made; each process takes some 2 GB of memory.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo shortcut notebooks test test-quick test-slow test-parity lint install clean
+.PHONY: demo shortcut notebooks test test-quick test-slow test-parity test-faults lint install clean
 
 install: $(READY)
 
@@ -52,10 +52,10 @@ shortcut: $(READY)
 	@echo "Done. Look at: shortcut/gradcam/transfer/shortcut.png (the same pictures with the mark and without)."
 
 test: $(READY)
-	$(RUN) -m pytest -q -m "not slow and not parity" $(PARALLEL)
+	$(RUN) -m pytest -q -m "not slow and not parity and not faults" $(PARALLEL)
 
 test-quick: $(READY)
-	$(RUN) -m pytest -q -m "not slow and not parity and not commands and not large and not browser" $(PARALLEL)
+	$(RUN) -m pytest -q -m "not slow and not parity and not faults and not commands and not large and not browser" $(PARALLEL)
 
 notebooks: $(VENV)/.notebooks
 	$(RUN) notebooks/execute.py
@@ -67,6 +67,10 @@ $(VENV)/.notebooks: $(READY) requirements-notebooks.txt
 
 test-slow: $(VENV)/.notebooks
 	$(RUN) -m pytest -q -m slow
+
+# Commands killed and disks filled in every stage: some 20 minutes. Beside it: python -m tests.faults.kills, tests.faults.fuzz.
+test-faults: $(READY)
+	$(RUN) -m pytest -q -m faults
 
 # Other public implementations, in an environment of their own: 1.7 GB more, most of it PyTorch (its build for GPUs: 5.6 GB).
 test-parity: .venv-parity/.ready

@@ -25,7 +25,7 @@ def test_splitting_survives_a_full_disk(work):
 
 
 @needs_disks
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize(
     "words", [("read-only",), ("filling", "--at", "pictures/flower/flower_0003.png", "--spare", 6000)]
 )
@@ -40,7 +40,7 @@ def test_a_bundle_that_finds_no_room_leaves_the_earlier_one(work):
 
 
 @needs_disks
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("stage", "at"),
     [
@@ -64,14 +64,14 @@ def test_a_disk_that_fills_is_told_in_a_sentence(work, stage, at):
 
 
 @needs_disks
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("stage", ["baseline", "features", "sweep", "evaluate", "gradcam", "audit", "report"])
 def test_a_read_only_place_is_told_in_a_sentence(work, stage):
     check(work, "read-only", "--stage", stage)
 
 
 @needs_disks
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("stage", ["baseline", "features"])
 def test_pictures_that_go_away_are_told_in_a_sentence_and_training_goes_on(work, stage):
     check(work, "lost", "--stage", stage, "--at", "Found")

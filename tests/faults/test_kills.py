@@ -53,7 +53,7 @@ def test_a_training_goes_on_after_kills_and_ctrl_c(work):
     check(victim.chain_at([("kill", states[2]), ("interrupt", states[1]), ("kill", "exchange")]))
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("name", ["phase2", "sweep", "evaluate"])
 def test_a_stage_survives_kills_at_any_moment(work, name):
     victim = Victim(name, work)
@@ -61,7 +61,7 @@ def test_a_stage_survives_kills_at_any_moment(work, name):
         check(trial)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_ctrl_c_twice_ends_at_once_and_spoils_nothing(work):
     victim = Victim("baseline", work)
     trial = victim.strike_twice(victim.seconds * 0.7, 0.2)
