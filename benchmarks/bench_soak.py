@@ -243,7 +243,8 @@ def draw_rounds(rounds: list[dict[str, float]], path: Path) -> None:
         for axes, (title, curves) in zip(figure.subplots(2, 3).flat, panels.items()):
             for (label, name), color in zip(curves.items(), (BLUE, ORANGE, GREEN)):
                 axes.plot(numbers, [each[name] for each in rounds], color=color, linewidth=1.6, label=label)
-            axes.set(title=title, xlabel="round", ylim=(0, None))
+            highest = max(each[name] for each in rounds for name in curves.values())
+            axes.set(title=title, xlabel="round", ylim=(0, 1.08 * max(highest, 1)))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(alpha=0.3)
             axes.legend(fontsize=8.5)
