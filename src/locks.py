@@ -76,7 +76,7 @@ def lock_file(path: str | os.PathLike) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def hold_lock(path: str | os.PathLike, what: str, remedy: str) -> Iterator[None]:
-    """Hold a lock file, which says who holds it, and is removed at the end.
+    """Hold a lock file, made with its folder, which says who holds it, and is removed at the end.
 
     A file that a killed process left locks nothing. (On a file system without locks it is told by its process, which no
     longer runs on this machine.)
@@ -90,7 +90,11 @@ def hold_lock(path: str | os.PathLike, what: str, remedy: str) -> Iterator[None]
     path = Path(path)
     with contextlib.ExitStack() as stack:
         while True:
-            stream = stack.enter_context(open(path, "a+", encoding="utf-8"))
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stream = stack.enter_context(open(path, "a+", encoding="utf-8"))
+            except FileNotFoundError:  # the other run ended just now, and removed the folder
+                continue
             locked = _lock(stream.fileno())
             stream.seek(0)
             owner = stream.read(_OWNER_LENGTH).split()

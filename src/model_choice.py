@@ -64,12 +64,17 @@ def hold_bundle(models_dir: str | Path, name: str, *, restart: bool = False) -> 
     Raises ``UserError``, with the number of the process, where another has it.
     """
     checkpoint = checkpoint_path(models_dir, name)
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    made = [folder for folder in (checkpoint.parent, Path(models_dir)) if not folder.exists()]
     what = f"another run is training {Path(models_dir, name)}"
-    with hold_lock(checkpoint.with_suffix(".lock"), what, "give another --name"):
-        if restart:
-            checkpoint.unlink(missing_ok=True)
-        yield
+    try:
+        with hold_lock(checkpoint.with_suffix(".lock"), what, "give another --name"):
+            if restart:
+                checkpoint.unlink(missing_ok=True)
+            yield
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
 
 
 def checkpoint_path(models_dir: str | Path, name: str) -> Path:

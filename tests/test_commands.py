@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.bench_start import list_commands
+from src.errors import EXIT_PARTIAL
 from src.files import sha256_file
 from src.imaging import read_image, write_image
 from tests.conftest import ROOT, check_user_error, read_json_line, run_command, write_data_folder
@@ -153,9 +154,10 @@ def test_a_corrupt_picture_found_while_training(trainer, tmp_path):
     (data / "train" / "dark" / "dark_003.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     (tmp_path / "models").mkdir()
     result = run_command(*TRAINERS[trainer], cwd=tmp_path)
-    check_user_error(result, "dark_003.png")
-    left = set(os.listdir(tmp_path / "models"))
-    assert left <= {".features"}  # no bundle; features computed so far serve the next training
+    assert result.returncode == EXIT_PARTIAL and "Traceback" not in result.stderr
+    assert result.stderr.count("dark_003.png") == 1 and "Pictures that could not be read: 1" in result.stdout
+    info = json.loads((tmp_path / "models" / trainer / "bundle.json").read_text())
+    assert [os.path.basename(path) for path in info["unreadable"]] == ["dark_003.png"]
 
 
 def _remove(*parts):

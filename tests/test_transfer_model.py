@@ -102,7 +102,7 @@ def test_the_same_command_goes_on_after_an_interruption(train, tmp_path, capsys,
     state.write_bytes(kept)
     capsys.readouterr()
     assert train("stopped", "--phase1-rate", "2e-2") == 2
-    assert "phase1_rate was 0.01, is 0.02); give those to go on" in capsys.readouterr().err
+    assert "phase1_rate was 0.01, is 0.02); undo that to go on" in capsys.readouterr().err
     assert state.read_bytes() == kept
     assert train("stopped", "--phase1-rate", "2e-2", "--restart") == 0
     assert "goes on" not in capsys.readouterr().err and not state.exists()

@@ -5,6 +5,8 @@ may differ wildly, since a network's gradient does. Maps are (N, H, W), in units
 (saliency, SmoothGrad) or of the target (the others).
 """
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -206,11 +208,17 @@ class PositiveGradient(keras.layers.Layer):
     """Its input as it is, whose backward pass sets negative gradients to 0."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return _pass_positive(inputs)
+        return _positive_pass(tf.as_dtype(inputs.dtype))(inputs)
 
 
-# Traced once: in a graph TensorFlow enters each custom gradient, and with it the whole graph, into a registry for ever.
-@tf.function(input_signature=[tf.TensorSpec(None, tf.float32)])
-@tf.custom_gradient
-def _pass_positive(x: tf.Tensor):
-    return tf.identity(x), tf.nn.relu
+@functools.cache
+def _positive_pass(dtype: tf.DType):
+    """Traced once: in a graph TensorFlow enters each custom gradient, and with it the whole graph, into a registry for
+    ever."""
+
+    @tf.function(input_signature=[tf.TensorSpec(None, dtype)])
+    @tf.custom_gradient
+    def pass_positive(x: tf.Tensor):
+        return tf.identity(x), tf.nn.relu
+
+    return pass_positive

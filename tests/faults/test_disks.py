@@ -19,7 +19,7 @@ def check(work, *words) -> None:
 
 
 @needs_disks
-@pytest.mark.commands
+@pytest.mark.slow
 def test_splitting_survives_a_full_disk(work):
     check(work, "full", "--stage", "split")
 
@@ -34,7 +34,7 @@ def test_splitting_survives_bad_disks(work, words):
 
 
 @needs_disks
-@pytest.mark.commands
+@pytest.mark.slow
 def test_a_bundle_that_finds_no_room_leaves_the_earlier_one(work):
     check(work, "filling", "--stage", "baseline", "--at", "model.keras", "--spare", 60_000)
 

@@ -43,7 +43,7 @@ def test_a_split_is_whole_at_every_change(work):
         check(trial)
 
 
-@pytest.mark.commands
+@pytest.mark.slow
 def test_a_training_goes_on_after_kills_and_ctrl_c(work):
     """Killed before its third state, stopped by Ctrl-C, killed as its bundle takes the earlier one's place."""
     victim = Victim("baseline", work)

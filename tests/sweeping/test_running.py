@@ -133,7 +133,7 @@ def test_a_bundle_half_moved_is_moved_at_the_next_run(sweep_in, tmp_path, monkey
     with pytest.raises(KeyboardInterrupt):
         run_sweep(sweep_in(FakeCommand()))
     monkeypatch.undo()
-    assert names_in(tmp_path / "models") == [".sweeps", ".unfinished"]
+    assert names_in(tmp_path / "models") == [".sweeps"]
     run_sweep(sweep_in(command := FakeCommand(accuracies=ACCURACIES | {0.01: 0.3, 0.001: 0.2})))
     assert command.trained == [(0.01, "adam"), (0.001, "adam")]
     assert read_bundle(tmp_path)[1] == "trained at 0.1 by adam"
