@@ -98,12 +98,8 @@ def test_a_model_of_classes_of_ones_own_is_refused_with_the_reason(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    """ConvNeXtTiny DenseNet121 EfficientNetB0 EfficientNetV2B0 InceptionResNetV2 InceptionV3 MobileNet MobileNetV2
-    MobileNetV3Large NASNetMobile ResNet50 ResNet50V2 VGG16 Xception""".split(),  # noqa: SIM905
-)
-def test_every_architecture_of_keras_loads(tmp_path, name):
+@pytest.mark.parametrize("name", ["ConvNeXtTiny", "EfficientNetV2B0", "InceptionResNetV2", "NASNetMobile"])
+def test_architectures_with_layers_of_their_own_load(tmp_path, name):
     model = getattr(keras.applications, name)(weights=None, classes=3, input_shape=(96, 96, 3))
     model.save(tmp_path / "own.keras")
     _same_answers(model, tmp_path / "own.keras")
