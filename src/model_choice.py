@@ -64,7 +64,7 @@ def hold_bundle(models_dir: str | Path, name: str, *, restart: bool = False) -> 
     Raises ``UserError``, with the number of the process, where another has it.
     """
     checkpoint = checkpoint_path(models_dir, name)
-    made = [folder for folder in (checkpoint.parent, Path(models_dir)) if not folder.exists()]
+    made = [] if Path(models_dir).exists() else [Path(models_dir)]
     what = f"another run is training {Path(models_dir, name)}"
     try:
         with hold_lock(checkpoint.with_suffix(".lock"), what, "give another --name"):
@@ -72,7 +72,7 @@ def hold_bundle(models_dir: str | Path, name: str, *, restart: bool = False) -> 
                 checkpoint.unlink(missing_ok=True)
             yield
     finally:
-        for folder in made:
+        for folder in (checkpoint.parent, *made):
             with contextlib.suppress(OSError):  # not empty
                 folder.rmdir()
 
