@@ -182,6 +182,8 @@ def remove_leftovers(folder: Path) -> None:
         found = [entry.name for entry in entries if entry.name.startswith(PARTIAL) and not entry.is_symlink()]
     for path in (folder / name for name in sorted(found, key=lambda name: name.startswith(_REPLACED))):
         locked, hold = lock_path(path)
+        if locked is False:
+            continue  # it is being written
         with hold:
             if path.name.startswith(_REPLACED):
                 if locked and os.path.lexists(path.with_name(path.name.replace(_REPLACED, PARTIAL, 1))):

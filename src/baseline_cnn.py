@@ -174,7 +174,6 @@ def _train(
     identity = identify(model, chosen | {"precision": precision}, train.fingerprint() + val.fingerprint())
     path, stand_ins = checkpoint_path(settings.models_dir, settings.name), (train.stand_ins, val.stand_ins)
     checkpoint = Checkpoint(path, identity, stand_ins=stand_ins)
-    checkpoint.verify()
     history = _fit(model, train, val, settings, training, checkpoint, [*listeners, log])
     folder = save_bundle(
         settings.name,

@@ -16,12 +16,12 @@ from src.evaluation.calibration import apply_temperature, average_logits
 from src.files import read_json, sha256_file
 from src.imaging import INTERPOLATIONS, MAX_PIXELS, READING_VERSION, load_image
 from src.model_choice import BUNDLE_FILE, model_name
+from src.networks.model_config import MAX_FILE_BYTES
 from src.networks.preprocessing import preprocess_arrays
 from src.progress import say
 
 MODEL_FILE = "model.keras"
 FORMAT = 1
-MAX_MODEL_BYTES = 8 * 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +188,7 @@ def read_as_saved(folder: Path, file_name: str, info: dict) -> bytes | None:
     """The bytes of a bundle's file; None where it cannot be read or they are not those it was saved with."""
     path = folder / file_name
     try:
-        if not path.is_file() or path.stat().st_size > MAX_MODEL_BYTES:  # a pipe would be waited for
+        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:  # a pipe would be waited for
             return None
         content = path.read_bytes()
     except OSError:

@@ -94,6 +94,8 @@ def hold_lock(path: str | os.PathLike, what: str, remedy: str) -> Iterator[None]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 stream = stack.enter_context(open(path, "a+", encoding="utf-8"))
             except FileNotFoundError:  # the other run ended just now, and removed the folder
+                if path.is_symlink():  # to nowhere, where it would not come to be however often it is tried
+                    raise
                 continue
             locked = _lock(stream.fileno())
             stream.seek(0)

@@ -99,6 +99,7 @@ def test_the_same_command_goes_on_after_an_interruption(train, tmp_path, capsys,
     assert (stopped["features_found"], whole["features_found"]) == (0.0, 1.0)
     assert stopped["training_seconds"] > sum(histories[1]["seconds"])
 
+    state.parent.mkdir()
     state.write_bytes(kept)
     capsys.readouterr()
     assert train("stopped", "--phase1-rate", "2e-2") == 2

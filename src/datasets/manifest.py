@@ -89,7 +89,7 @@ def load_manifest(data_dir: str | os.PathLike) -> Manifest:
     if not set(values.get("parts", {}).values()) <= set(PARTS) or not _are_reasons(values.get("set_aside", [])):
         raise UserError(f"{path} is malformed; {remedy}")
     short = {name: value for name, value in values.items() if name not in ("files", "parts")}
-    if finite(short) != short:  # NaN, which Python reads, and no JSON can hold
+    if finite(short) != short:  # 1e999 is JSON, and infinite
         raise UserError(f"{path} is malformed; {remedy}")
     return Manifest(**values)
 

@@ -93,7 +93,6 @@ def scratch_folder(output: Path) -> Iterator[Path]:
         with contextlib.ExitStack() as stack:
             stack.callback(_remove_if_empty, scratch)  # last, when the lock is gone
             try:
-                scratch.mkdir(parents=True, exist_ok=True)
                 what = f"another run is writing {output}"
                 stack.enter_context(hold_lock(scratch / _LOCK, what, "take another --output"))
             except OSError as error:  # names a hidden folder that the user never gave

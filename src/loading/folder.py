@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.errors import UserError
+from src.errors import Circumstance, UserError
 from src.imaging import is_picture_name
 from src.settings import PARTS, SPLIT_IN_PROGRESS
 
@@ -65,19 +65,21 @@ def check_data_folder(
         ``class_names`` in their order (sorted where they are the folder's), and ``counts[part][class_name]``.
 
     Raises:
-        UserError: a folder is missing, a class is empty, alone, absent from a part or only there.
+        Circumstance: a folder is missing, a class is empty, alone, absent from a part or only there.
     """
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
-        raise UserError(f"there is no data folder {data_dir}; {HOW_TO_SPLIT}")
+        raise Circumstance(f"there is no data folder {data_dir}; {HOW_TO_SPLIT}")
     if (data_dir / SPLIT_IN_PROGRESS / "split.json").is_file():
-        raise UserError(f"{data_dir} is half replaced: a run of split_dataset.py goes on or was stopped; run it again")
+        raise Circumstance(
+            f"{data_dir} is half replaced: a run of split_dataset.py goes on or was stopped; run it again"
+        )
     expected, source = list(class_names or ()), "the model"
     counts: dict[str, dict[str, int]] = {}
     for part in parts:
         folder = data_dir / part
         if not folder.is_dir():
-            raise UserError(f"{data_dir} has no folder {part}; {HOW_TO_SPLIT} (with a share for {part} in --ratios)")
+            raise Circumstance(f"{data_dir} has no folder {part}; {HOW_TO_SPLIT} (with a share for {part} in --ratios)")
         names = list_classes(folder)
         if not expected:
             expected, source = names, str(folder)
@@ -85,16 +87,16 @@ def check_data_folder(
         counts[part] = {name: len(list_pictures(folder / name)) for name in expected}
         for name, count in counts[part].items():
             if count == 0:
-                raise UserError(f"{folder / name} holds no pictures; add some, or split anew with split_dataset.py")
+                raise Circumstance(f"{folder / name} holds no pictures; add some, or split anew with split_dataset.py")
     return expected, counts
 
 
 def _check_class_names(folder: Path, names: list[str], expected: list[str], source: str) -> None:
     if not names:
-        raise UserError(f"{folder} has no folders of classes; {HOW_TO_SPLIT}")
+        raise Circumstance(f"{folder} has no folders of classes; {HOW_TO_SPLIT}")
     if len(names) == 1 and names == expected:
-        raise UserError(f"{folder} has only one class, {names[0]}; telling pictures apart takes at least two")
+        raise Circumstance(f"{folder} has only one class, {names[0]}; telling pictures apart takes at least two")
     if absent := sorted(set(expected) - set(names)):
-        raise UserError(f"{folder} lacks the class {', '.join(absent)} that {source} has; {HOW_TO_SPLIT}")
+        raise Circumstance(f"{folder} lacks the class {', '.join(absent)} that {source} has; {HOW_TO_SPLIT}")
     if extra := sorted(set(names) - set(expected)):
-        raise UserError(f"{folder} has the class {', '.join(extra)} that {source} lacks; {HOW_TO_SPLIT}")
+        raise Circumstance(f"{folder} has the class {', '.join(extra)} that {source} lacks; {HOW_TO_SPLIT}")

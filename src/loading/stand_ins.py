@@ -10,6 +10,7 @@ from src.imaging import ImageError
 from src.progress import say
 
 MAX_UNREADABLE = 0.05  # of the pictures of a part that a training passes over
+_REMEDY = "python -m src.audit (of the same --data) lists them all, and moves them away with --quarantine"
 
 
 class StandIns:
@@ -52,7 +53,7 @@ class StandIns:
                 if not self.most:
                     raise
                 self._note(path, error)
-        raise Circumstance(f"no picture of the class of {self.paths[index]} can be read; {REMEDY}")
+        raise Circumstance(f"no picture of the class of {self.paths[index]} can be read; {_REMEDY}")
 
     def _candidates(self, index: int) -> Iterator[str]:
         yield self.paths[index]  # nearly always the only one that is asked for
@@ -70,7 +71,7 @@ class StandIns:
             if len(self.reasons) > self.most:
                 raise Circumstance(
                     f"{len(self.reasons)} of {len(self.paths)} pictures cannot be read, {path} the last of them (all "
-                    f"are named above); {REMEDY}"
+                    f"are named above); {_REMEDY}"
                 )
 
     def record(self) -> dict[str, str]:
@@ -84,9 +85,6 @@ class StandIns:
             if number.isdigit() and int(number) < len(self.paths) and self.paths[int(number)] not in self.reasons:
                 self.reasons[self.paths[int(number)]] = reason
                 say(f"Unreadable, and another of its class was taken instead: {self.paths[int(number)]}: {reason}")
-
-
-REMEDY = "python -m src.audit (of the same --data) lists them all, and moves them away with --quarantine"
 
 
 def _is_of_the_system(error: BaseException) -> bool:

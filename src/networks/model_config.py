@@ -6,6 +6,7 @@ are found every year (CVE-2025-1550, -8747, -9905, -9906, -12058). So nothing re
 
 import re
 
+MAX_FILE_BYTES = 8 * 2**30  # no classifier of pictures is larger
 # One model within another takes four levels.
 MAX_DEPTH = 100
 

@@ -20,9 +20,8 @@ from keras.src.backend.common import global_state
 
 from src.errors import UserError, shorten_error
 from src.inference.network_xml import MAX_OUTPUT_VALUES
-from src.networks.model_config import Refusal, check_config
+from src.networks.model_config import MAX_FILE_BYTES, Refusal, check_config
 
-MAX_FILE_BYTES = 8 * 2**30
 MAX_CONFIG_BYTES = 16 * 2**20  # NASNetLarge takes 1 MB
 # Weights hardly shrink, so that what unpacks to far more than its file is a bomb; small ones may.
 MAX_RATIO = 20

@@ -1,6 +1,7 @@
 """Weights of keras.applications: ImageNet's by Keras' own cached download, or a local file in Keras' formats."""
 
 import contextlib
+import functools
 import os
 import socket
 import sys
@@ -95,16 +96,13 @@ def load_keras_weights(model: keras.Model, twins: Sequence[Callable[[], keras.Mo
         raise UserError(f"--weights {path}: no such file; give a .h5, .weights.h5 or .keras file")
     expected = [weight.shape for weight in model.weights]
     reason = "none of its forms has these shapes"
-    for twin in twins if path.suffix != ".keras" else [lambda: load_model(read_model_file(path), path)]:
+    if path.suffix == ".keras":
+        loaders = [lambda: load_model(read_model_file(path), path)]
+    else:
+        loaders = [functools.partial(_with_weights, twin, path) for twin in twins]
+    for load in loaders:
         try:
-            if path.suffix != ".keras":
-                check_weights_file(path)
-            loaded = twin()
-            if path.suffix != ".keras":
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # hundreds of lines on groups that do not match; it raises as well
-                    loaded.load_weights(path)
-            values = loaded.get_weights()[: len(expected)]
+            values = load().get_weights()[: len(expected)]
             if [tuple(value.shape) for value in values] == [tuple(shape) for shape in expected]:
                 model.set_weights(values)
                 return
@@ -114,3 +112,12 @@ def load_keras_weights(model: keras.Model, twins: Sequence[Callable[[], keras.Mo
             reason = shorten_error(error)
     hint = "" if path.name.endswith((".weights.h5", ".keras")) else "; a file of save_weights must end in .weights.h5"
     raise UserError(f"--weights {path} does not fit {model.name} ({reason}); give weights of that network{hint}")
+
+
+def _with_weights(twin: Callable[[], keras.Model], path: Path) -> keras.Model:
+    check_weights_file(path)
+    network = twin()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # hundreds of lines on groups that do not match; it raises as well
+        network.load_weights(path)
+    return network

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from src.bundle_facts import data_facts
-from src.errors import Circumstance, UserError
+from src.errors import UserError
 from src.files import read_json
 from src.loading.folder import check_data_folder
 from src.locks import hold_lock
@@ -103,7 +103,6 @@ def run_sweep(sweep: Sweep, *, restart: bool = False) -> SweepOutcome:
         "options": options,
     }
     identity = json.loads(json.dumps(identity))  # as the journal gives it back: a tuple becomes a list
-    sweep.folder.mkdir(parents=True, exist_ok=True)
     what = f"the sweep {sweep.name} is running already"
     with (
         hold_lock(sweep.folder / _LOCK_FILE, what, "give another --name"),
@@ -150,10 +149,6 @@ def _train(sweep: Sweep, parameters: dict[str, str], digest: str, listener) -> d
     values = read_trial(sweep.command, sweep.fixed, parameters)
     settings = sweep.command.settings(values, str(sweep.folder), digest)
     sweep.command.verify(*settings)
-    try:
-        check_data_folder(values["data"])
-    except UserError as error:
-        raise Circumstance(str(error)) from error  # no fault of the trial's
     return sweep.command.train(*settings, listeners=[listener])[1]
 
 

@@ -198,12 +198,11 @@ def fit_phase(
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    begin = Beginning()
     if checkpoint:
-        begin = reporter.begin = go_on(model, train, history, phase, checkpoint, reporter.replay, reporter.limit)
-    if begin.epoch < reporter.limit:
+        reporter.begin = go_on(model, train, reporter, checkpoint)
+    if reporter.begin.epoch < reporter.limit:
         fitting = {"class_weight": class_weight, "validation_data": as_untuned_dataset(val)}
-        _fit(model, train, history, reporter, begin, options, checkpoint, fitting)
+        _fit(model, train, reporter, checkpoint, fitting)
     if history.best_row is None:
         if checkpoint:
             checkpoint.remove()  # to go on with it would end here again
@@ -213,19 +212,17 @@ def fit_phase(
 def _fit(
     model: keras.Model,
     train,
-    history: TrainingHistory,
     reporter: _EpochReporter,
-    begin: Beginning,
-    options: TrainingSettings,
     checkpoint: Checkpoint | None,
     fitting: dict,
 ) -> None:
     """Keras' ``fit`` from where it is to begin."""
+    begin, options, keeper = reporter.begin, reporter.options, None
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if options.ema else []
     with contextlib.ExitStack() as contexts:
         if checkpoint:
-            request = contexts.enter_context(stop_on_request())
-            callbacks += [StateKeeper(checkpoint, reporter, request, begin)]
+            keeper = StateKeeper(checkpoint, reporter, contexts.enter_context(stop_on_request()))
+            callbacks += [keeper]
         if begin.batch:
             train = BatchesFrom(train, begin.batch)
         callbacks += [_TurnEpochs(train)] if isinstance(train, keras.utils.PyDataset) else []
@@ -242,8 +239,8 @@ def _fit(
             shuffle=False,  # the iterator shuffles by (seed, epoch); Keras would shuffle the order of batches again
             **fitting,
         )
-    if checkpoint:
-        checkpoint.save(reporter.phase, math.inf, model.optimizer, history)  # nothing of this phase is left to do
+        if keeper:
+            keeper.finish()
 
 
 @contextlib.contextmanager

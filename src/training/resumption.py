@@ -18,7 +18,6 @@ import keras
 from src.errors import Interrupted
 from src.progress import say
 from src.training.checkpoint import Checkpoint, restore
-from src.training.history import TrainingHistory
 
 _STOPPING = "\nStopping after this batch, or the validation under way; another Ctrl-C stops at once.\n"
 
@@ -79,53 +78,40 @@ class StateKeeper(keras.callbacks.Callback):
     are in their places.
 
     Args:
-        reporter: has the phase, the history, and the rate at the start of the epoch.
-        begin: where ``fit`` begins.
+        reporter: has the phase, its history, where it begins (``begin``) and the rate at the start of the epoch.
     """
 
-    def __init__(self, checkpoint: Checkpoint, reporter, request: StopRequest, begin: Beginning):
+    def __init__(self, checkpoint: Checkpoint, reporter, request: StopRequest):
         super().__init__()
         self.checkpoint, self.reporter, self.request = checkpoint, reporter, request
-        self.begin, self.done = begin, begin.batch
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-        if epoch > self.begin.epoch:
-            self.done = 0
+        begin, self.epoch = self.reporter.begin, epoch
+        if epoch > begin.epoch:
             if self.request.made or self.checkpoint.is_due:
-                self._save(0)
+                self._save(epoch)
             self._stop_if_asked(f"before epoch {epoch + 1}")
-        elif self.done:  # Keras has just reset them
-            for variable, value in zip(self.model.metrics_variables, self.begin.metrics, strict=True):
+        elif begin.batch:  # Keras has just reset them
+            for variable, value in zip(self.model.metrics_variables, begin.metrics, strict=True):
                 variable.assign(value)
 
     def on_train_batch_end(self, batch, logs=None):
-        count, steps = batch + 1, self.params["steps"]
+        count, steps, begin = batch + 1, self.params["steps"], self.reporter.begin
         # after the last batch the epoch is brought to its end: what validation says belongs to it
-        if count <= self.done or count == steps:
+        if count == steps or (self.epoch == begin.epoch and count <= begin.batch):
             return
         if self.request.made or self.checkpoint.is_due_within_epoch:
-            self._save(count)
+            metrics = [variable.numpy() for variable in self.model.metrics_variables]
+            self._save(self.epoch, batch=count, rate=self.reporter.rate, metrics=metrics)
         self._stop_if_asked(f"in epoch {self.epoch + 1}, after {count} of {steps} batches")
 
-    def on_train_end(self, logs=None):
-        """Where the last epoch was the one to be finished."""
-        if self.request.made:
-            self._save(0, epoch=math.inf)
-            self._stop_if_asked("at its end")
+    def finish(self) -> None:
+        """To be called after ``fit``: nothing of this phase is left to do."""
+        self._save(math.inf)
+        self._stop_if_asked("at its end")
 
-    def _save(self, batch: int, epoch: float | None = None) -> None:
-        within = {}
-        if batch:
-            metrics = [variable.numpy() for variable in self.model.metrics_variables]
-            within = {"batch": batch, "rate": self.reporter.rate, "metrics": metrics}
-        self.checkpoint.save(
-            self.reporter.phase,
-            self.epoch if epoch is None else epoch,
-            self.model.optimizer,
-            self.reporter.history,
-            **within,
-        )
+    def _save(self, epoch: float, **within) -> None:
+        self.checkpoint.save(self.reporter.phase, epoch, self.model.optimizer, self.reporter.history, **within)
 
     def _stop_if_asked(self, where: str) -> None:
         if self.request.made:
@@ -152,10 +138,6 @@ class BatchesFrom(keras.utils.PyDataset):
             self._empty = tuple(part[:0] for part in self.batches[self.done])
         return self._empty
 
-    @property
-    def epoch(self) -> int:
-        return self.batches.epoch
-
     def on_epoch_begin(self) -> None:
         self.batches.on_epoch_begin()
 
@@ -180,24 +162,23 @@ def pass_over(model: keras.Model, steps: int) -> None:
     model.train_function = pass_or_train
 
 
-def go_on(model, train, history: TrainingHistory, phase: int, checkpoint: Checkpoint, replay, limit: int) -> Beginning:
+def go_on(model: keras.Model, train, reporter, checkpoint: Checkpoint) -> Beginning:
     """Set network, optimiser, history and batches as the checkpoint has them; returns where to begin.
 
     Args:
-        replay: is told of the phase's rows.
-        limit: of the phase's epochs.
+        reporter: has the phase, its history, the ``limit`` of its epochs, and ``replay``, which is told of those done.
 
     Raises ``UserError`` as :meth:`Checkpoint.load` does.
     """
-    state = checkpoint.load()
+    state, phase, history = checkpoint.load(), reporter.phase, reporter.history
     if state is None or state["phase"] < phase:
         return Beginning()
     restore(state, history)
     rows = [row for row in history.rows if row["phase"] == phase]
     train.set_epoch(train.epoch + len(rows))  # on from the phase before, which may have had the same batches
-    if state["phase"] > phase or state["epoch"] >= limit:
+    if state["phase"] > phase or state["epoch"] >= reporter.limit:
         return Beginning(math.inf)
-    replay(rows)
+    reporter.replay(rows)
     model.optimizer.build(model.trainable_variables)
     for variable, value in zip(model.optimizer.variables, state["optimizer"], strict=True):
         variable.assign(value)
