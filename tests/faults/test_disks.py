@@ -13,15 +13,16 @@ def work(tmp_path_factory):
     return tmp_path_factory.mktemp("disks")
 
 
-def check(work, *words) -> None:
+def outcome(work, *words) -> str:
+    """What the case says: "survived", or else what was wrong."""
     result = run_case(*words, "--work", work)
-    assert (result.returncode, result.stdout.strip()) == (0, "survived"), result.stdout + result.stderr[-2000:]
+    return result.stdout.strip() + ("" if result.returncode == 0 else f" {result.returncode}: {result.stderr[-2000:]}")
 
 
 @needs_disks
 @pytest.mark.slow
 def test_splitting_survives_a_full_disk(work):
-    check(work, "full", "--stage", "split")
+    assert outcome(work, "full", "--stage", "split") == "survived"
 
 
 @needs_disks
@@ -30,13 +31,13 @@ def test_splitting_survives_a_full_disk(work):
     "words", [("read-only",), ("filling", "--at", "pictures/flower/flower_0003.png", "--spare", 6000)]
 )
 def test_splitting_survives_bad_disks(work, words):
-    check(work, *words, "--stage", "split")
+    assert outcome(work, *words, "--stage", "split") == "survived"
 
 
 @needs_disks
 @pytest.mark.slow
 def test_a_bundle_that_finds_no_room_leaves_the_earlier_one(work):
-    check(work, "filling", "--stage", "baseline", "--at", "model.keras", "--spare", 60_000)
+    assert outcome(work, "filling", "--stage", "baseline", "--at", "model.keras", "--spare", 60_000) == "survived"
 
 
 @needs_disks
@@ -60,21 +61,21 @@ def test_a_bundle_that_finds_no_room_leaves_the_earlier_one(work):
     ],
 )
 def test_a_disk_that_fills_is_told_in_a_sentence(work, stage, at):
-    check(work, "filling", "--stage", stage, "--at", at)
+    assert outcome(work, "filling", "--stage", stage, "--at", at) == "survived"
 
 
 @needs_disks
 @pytest.mark.faults
 @pytest.mark.parametrize("stage", ["baseline", "features", "sweep", "evaluate", "gradcam", "audit", "report"])
 def test_a_read_only_place_is_told_in_a_sentence(work, stage):
-    check(work, "read-only", "--stage", stage)
+    assert outcome(work, "read-only", "--stage", stage) == "survived"
 
 
 @needs_disks
 @pytest.mark.faults
 @pytest.mark.parametrize("stage", ["baseline", "features"])
 def test_pictures_that_go_away_are_told_in_a_sentence_and_training_goes_on(work, stage):
-    check(work, "lost", "--stage", stage, "--at", "Found")
+    assert outcome(work, "lost", "--stage", stage, "--at", "Found") == "survived"
 
 
 def test_what_a_refusal_must_be():
