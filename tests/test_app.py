@@ -46,6 +46,7 @@ def test_it_serves_until_it_is_stopped(models, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.commands
 def test_a_model_that_is_not_there_and_a_port_that_is_taken(tmp_path):
     missing = run_command("-m", "src.app", "--port", 0, "--models-dir", tmp_path, "--model", "nope")

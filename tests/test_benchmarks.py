@@ -89,6 +89,7 @@ def test_both_precisions_train_when_they_are_timed():
         assert prepare_training("simple_cnn", 0.1, (8, 8), 2, "muon", precision)() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.large
 def test_phase_2_trains_with_and_without_depthwise_convolutions_when_it_is_timed(monkeypatch):
     monkeypatch.setattr("benchmarks.bench_precision.STEPS", 1)
@@ -261,6 +262,7 @@ def test_a_benchmark_without_its_data_or_reference_says_so(tmp_path, small_data)
     check_user_error(run_command("-m", "benchmarks.bench_two_phase", *arguments), "leave out --skip-reference")
 
 
+@pytest.mark.slow
 @pytest.mark.commands
 def test_the_app_is_measured_on_loopback(tmp_path, small_data):
     save_color_model(tmp_path, class_names=("dark", "light", "none"))

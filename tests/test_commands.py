@@ -93,6 +93,7 @@ def test_predict(workplace, tmp_path):
     check_user_error(run_command("-m", "src.predict", tmp_path / "broken.jpg", cwd=folder), "none of the pictures")
 
 
+@pytest.mark.slow
 def test_other_classes_are_skipped_and_named(workplace, tmp_path):
     folder, _ = workplace
     write_data_folder(tmp_path / "data", {"test": 2}, class_names=("cat", "dog"))
@@ -114,6 +115,7 @@ def test_a_broken_bundle(workplace, tmp_path):
     assert set(read_json_line(others)["models"]) == {"baseline"} and "Skipped: " in others.stderr
 
 
+@pytest.mark.slow
 def test_one_bundle_in_disorder_does_not_keep_the_others_from_being_evaluated(workplace, tmp_path):
     """A link to a bundle is a name of its own; a model that answers NaN is named, by name it is an error."""
     folder, _ = workplace
@@ -148,7 +150,7 @@ TRAINERS = {
 }
 
 
-@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("trainer", ["baseline", pytest.param("transfer", marks=pytest.mark.slow)])
 def test_a_corrupt_picture_found_while_training(trainer, tmp_path):
     data = write_data_folder(tmp_path / "data", {"train": 6, "val": 2, "test": 2})
     (data / "train" / "dark" / "dark_003.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")

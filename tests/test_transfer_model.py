@@ -27,6 +27,7 @@ def train(small_data, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_an_oblong_network_chosen_by_accuracy_with_logs(train, tmp_path, capsys, monkeypatch):
     script = iter([(0.5, 0.9), (0.4, 0.8), (0.3, 0.7)])  # the best by accuracy is the first, by loss the last
     add = TrainingHistory.add
@@ -72,6 +73,7 @@ def test_find_rate_is_for_the_first_phase_that_trains(train, tmp_path, capsys, m
     assert not (tmp_path / "rate").exists()
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_after_an_interruption(train, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("src.transfer_model._SECONDS_BETWEEN_STATES", 0.0)
     state, add = tmp_path / CHECKPOINTS_DIR / "stopped.npz", TrainingHistory.add

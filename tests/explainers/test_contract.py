@@ -179,7 +179,7 @@ def test_every_method_explains_every_form_of_classifier(form, tmp_path):
     assert_unchanged(model, before)
 
 
-SLOW = ("resnet50", "densenet121", "efficientnet_b0")  # together some minutes
+SLOW = ("resnet50", "densenet121", "efficientnet_b0", "efficientnet_lite0")  # together some minutes
 
 
 @pytest.mark.large

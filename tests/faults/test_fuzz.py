@@ -17,6 +17,7 @@ def test_spoilt_inputs_are_read_or_refused(target, tmp_path):
     assert 0.02 * outcome.tried < outcome.read < 0.95 * outcome.tried
 
 
+@pytest.mark.slow
 def test_what_crashes_hangs_or_raises_is_told_with_its_input(tmp_path, monkeypatch):
     """The fuzzer itself, on a target that does all three."""
     monkeypatch.setattr(fuzz, "SILENCE", 5.0)

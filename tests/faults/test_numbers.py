@@ -50,6 +50,7 @@ def _run_all(folder):
     return printed
 
 
+@pytest.mark.slow
 @pytest.mark.commands
 @pytest.mark.skipif(os.name == "nt", reason="Windows forbids such names")
 def test_one_picture_of_each_class_and_classes_of_any_name(tmp_path):

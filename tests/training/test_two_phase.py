@@ -126,7 +126,13 @@ def test_training_on_stored_features_equals_plain_training_on_the_same_views(sma
 
 @pytest.mark.large
 @pytest.mark.parametrize(
-    ("views", "auto", "stop_in"), [(2, False, (1, 2)), (2, False, (2, 3)), (0, False, (2, 1)), (0, True, (2, 2))]
+    ("views", "auto", "stop_in"),
+    [
+        (2, False, (1, 2)),
+        pytest.param(2, False, (2, 3), marks=pytest.mark.slow),
+        pytest.param(0, False, (2, 1), marks=pytest.mark.slow),
+        (0, True, (2, 2)),
+    ],
 )
 def test_an_interrupted_training_goes_on_to_the_same_end(small_data, tmp_path, monkeypatch, views, auto, stop_in):
     """With ``auto`` phase 1 ends early, by its patience, after three epochs."""
