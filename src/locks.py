@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import platform
 from collections.abc import Iterator
@@ -89,12 +90,12 @@ def hold_lock(path: str | os.PathLike, what: str, remedy: str) -> Iterator[None]
     """
     path = Path(path)
     with contextlib.ExitStack() as stack:
-        while True:
+        for attempt in itertools.count():
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 stream = stack.enter_context(open(path, "a+", encoding="utf-8"))
             except FileNotFoundError:  # the other run ended just now, and removed the folder
-                if path.is_symlink():  # to nowhere, where it would not come to be however often it is tried
+                if attempt == _MOST_ATTEMPTS:  # no folder can be made there, as in /proc, or a link leads to nowhere
                     raise
                 continue
             locked = _lock(stream.fileno())
@@ -127,6 +128,7 @@ def _is_at(path: Path, handle: int) -> bool:
 
 
 _OWNER_LENGTH = 300
+_MOST_ATTEMPTS = 100
 
 
 def _describe_owner(owner: list[str]) -> str:

@@ -88,3 +88,9 @@ def test_a_full_disk_is_no_reason_not_to_hold_it(tmp_path, monkeypatch):
     with hold_lock(tmp_path / "lock", "here", "wait"), lock_file(tmp_path / "lock") as ours:
         assert not ours
     assert not (tmp_path / "lock").exists()
+
+
+def test_where_no_lock_can_be_made_it_says_so_at_once(tmp_path):
+    (tmp_path / "lock").symlink_to(tmp_path / "nowhere" / "lock")
+    with pytest.raises(FileNotFoundError), hold_lock(tmp_path / "lock", "", ""):
+        pass
