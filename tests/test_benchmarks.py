@@ -84,6 +84,7 @@ def test_sides_are_measured_in_turn_and_all_samples_are_printed(capsys):
     assert any("3, 1, 2" in line for line in lines)
 
 
+@pytest.mark.large
 def test_both_precisions_train_when_they_are_timed():
     for precision in ("float32", "bfloat16"):
         assert prepare_training("simple_cnn", 0.1, (8, 8), 2, "muon", precision)() > 0

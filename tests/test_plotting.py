@@ -26,6 +26,7 @@ def test_training_curves(tmp_path):
     assert read_image(tmp_path / "one.png").std() > 5
 
 
+@pytest.mark.large
 def test_confusion_matrix_from_2_to_200_classes(tmp_path):
     for count, width in ((2, 400), (12, 900), (151, 2400)):
         matrix = np.eye(count, dtype=int) * 9

@@ -123,6 +123,7 @@ def test_large_groups_of_copies_are_joined(shapes, count):
     assert len(groups.as_lists()) == 1 + len(shapes) - 6
 
 
+@pytest.mark.large
 def test_a_set_that_is_all_alike_has_no_near_copies(capsys):
     """Handwritten digits: of one kind, and yet each its own."""
     from sklearn.datasets import load_digits

@@ -167,6 +167,7 @@ FORMS = {
 REMEMBERING = ("add()", "saved as .keras", "nested and saved", "called before in another model", "wrapped whole")
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("form", [*FORMS, *REMEMBERING])
 def test_every_method_explains_every_form_of_classifier(form, tmp_path):
     keras.utils.set_random_seed(1)

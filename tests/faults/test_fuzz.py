@@ -8,6 +8,7 @@ from tests.faults.fuzz import TARGETS, make_input, run_target
 COUNTS = {"pictures": 4000, "manifest": 400, "bundle": 2000, "pickle": 2000, "archives": 500}
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("target", TARGETS)
 def test_spoilt_inputs_are_read_or_refused(target, tmp_path):
     outcome = run_target(target, seed=2026, count=COUNTS[target], save_to=tmp_path)

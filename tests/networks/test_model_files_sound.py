@@ -11,6 +11,8 @@ from src.errors import UserError
 from src.networks import model_config
 from src.networks.model_files import load_model, read_model_file
 
+pytestmark = pytest.mark.large
+
 
 def _load(path: Path) -> keras.Model:
     return load_model(read_model_file(path), path)

@@ -9,6 +9,8 @@ from src.sweeping.picture import draw_sweep, is_plain_grid
 from src.sweeping.results import TrialResult
 from src.sweeping.space import Choices, Range
 
+pytestmark = pytest.mark.large
+
 SPACE = [Choices("optimizer", ("sgd", "adam")), Choices("rate", ("0.1", "0.01", "0.001"))]
 GREEN, GRAY, NO_VALUE = (0, 128, 95), (107, 107, 107), (242, 242, 242)
 

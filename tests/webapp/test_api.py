@@ -26,6 +26,8 @@ from src.webapp.uploads import MAX_BYTES
 from tests.reporting.made import make_data, make_model
 from tests.webapp.served import CLASSES, encode, halves, make_service, save_color_model, serve
 
+pytestmark = pytest.mark.large
+
 RED, GREEN, BLUE, BLACK = (230, 10, 10), (10, 230, 10), (10, 10, 230), (0, 0, 0)
 
 
