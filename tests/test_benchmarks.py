@@ -248,7 +248,7 @@ def test_nothing_piles_up_where_pictures_are_predicted(tmp_path):
         assert figures[f"{OURS}: {name}"]["slope"] == 0, name
 
 
-@pytest.mark.commands
+@pytest.mark.slow
 def test_a_benchmark_without_its_data_or_reference_says_so(tmp_path, small_data):
     check_user_error(run_command("-m", "benchmarks.bench_loader", "--data", tmp_path), "train")
     check_user_error(run_command("-m", "benchmarks.bench_growth", "--data", tmp_path), "train")

@@ -123,10 +123,10 @@ def test_wrong_files_are_refused(tmp_path):
     with pytest.raises(UserError, match="cannot be loaded|can be loaded safely"):
         load_bundle(tmp_path / "text.keras", class_names=NAMES, preprocessing="none")
     inputs = keras.Input((8, 8, 3))
-    features = keras.layers.Lambda(lambda x: x * 2)(inputs)
+    features = keras.layers.Lambda(lambda x: x * 2, name="double")(inputs)
     outputs = keras.layers.Dense(3)(keras.layers.Flatten()(features))
     keras.Model(inputs, outputs).save(tmp_path / "lambda.keras")
-    with pytest.raises(UserError, match="its layer 'lambda' is a Lambda"):
+    with pytest.raises(UserError, match="its layer 'double' is a Lambda"):
         load_bundle(tmp_path / "lambda.keras", class_names=NAMES, preprocessing="none")
     with pytest.raises(UserError, match="no such file"):
         load_bundle(tmp_path / "missing.h5", class_names=NAMES, preprocessing="none")

@@ -51,7 +51,12 @@ def test_an_oblong_network_chosen_by_accuracy_with_logs(train, tmp_path, capsys,
 
 @pytest.mark.parametrize(
     ("words", "phase", "trains"),
-    [([], 1, False), (["--phase1-epochs", "0", "--phase2-epochs", "1", "--unfreeze", "all"], 2, True)],
+    [
+        ([], 1, False),
+        pytest.param(
+            ["--phase1-epochs", "0", "--phase2-epochs", "1", "--unfreeze", "all"], 2, True, marks=pytest.mark.slow
+        ),
+    ],
     ids=["head", "backbone"],
 )
 def test_find_rate_is_for_the_first_phase_that_trains(train, tmp_path, capsys, monkeypatch, words, phase, trains):
