@@ -66,7 +66,7 @@ $(VENV)/.notebooks: $(READY) requirements-notebooks.txt
 	touch $@
 
 test-slow: $(VENV)/.notebooks
-	$(RUN) -m pytest -q -m slow
+	$(RUN) -m pytest -q -m slow $(PARALLEL)
 
 # Commands killed and disks filled in every stage: some 20 minutes. Beside it: python -m tests.faults.kills, tests.faults.fuzz.
 test-faults: $(READY)

@@ -60,8 +60,9 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
 
     An older folder at ``path`` stands untouched until the new one is whole, and there is no moment without either.
     (Where the system cannot exchange two folders at once there is: the older one is then put back by the next writer.)
+    Where ``path`` is a link, it stays, and what it leads to is replaced.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     _prepare(path.parent)
     with _named(path), _partial(path, _make_folder) as temporary:
         try:

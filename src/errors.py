@@ -35,7 +35,19 @@ _DISK_ERRORS = {
     errno.EINVAL: "the file system refuses this name or this way of writing; choose another place",
     errno.EFBIG: "the file would be larger than this system lets it be; choose another place",
     errno.EIO: "the disk or the network drive failed; check it, or choose another place",
+    errno.EBUSY: "another program is using it; close that, or choose another place",
+    errno.EMLINK: "the folder can hold no more; choose another place",
     errno.EMFILE: "too many files are open; allow more of them (ulimit -n)",
+    errno.ENFILE: "too many files are open on this machine; close other programs",
+    errno.ENOMEM: "the machine has no memory left; close other programs",
+}
+# What network drives say that are no longer there; not every system knows all of them.
+_GONE = ("ENOTCONN", "ESTALE", "ETIMEDOUT", "ECONNRESET", "ECONNABORTED", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN",
+         "ENETUNREACH", "EREMOTEIO", "ENODEV", "ENXIO")  # fmt: skip
+_DISK_ERRORS |= {
+    getattr(errno, name): "the network drive or the device is gone; connect it again, or choose another place"
+    for name in _GONE
+    if hasattr(errno, name)
 }
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -104,6 +116,26 @@ def _signals_stop() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _tell(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody is there any more to read it
+        print(text, file=sys.stderr)
+
+
+def _has_lost_stdout() -> bool:
+    """Whether nobody reads it any more; it is then pointed elsewhere, so that the interpreter's last flush is quiet."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Python's, NumPy's, or TensorFlow's by its name, so that nothing is loaded for it."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+
+
 def command(main):
     """Wrap ``main(argv=None) -> int | None`` of a command: errors become a sentence and an exit code.
 
@@ -122,19 +154,21 @@ def command(main):
             return code
         except UserError as error:
             message = str(error)
-        except BrokenPipeError:
-            # `... | head` closed our stdout; point it elsewhere so that the interpreter's last flush is quiet.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return EXIT_OK
         except OSError as error:
+            if isinstance(error, BrokenPipeError) and _has_lost_stdout():  # as `... | head` closes it
+                return EXIT_OK
             if error.errno not in _DISK_ERRORS:
                 raise
             message = describe_os_error(error)
         except KeyboardInterrupt as stop:
             usual = "\nStopped. What was finished is kept, nothing is half-written; the same command goes on."
-            print(stop if isinstance(stop, Interrupted) else usual, file=sys.stderr)
+            _tell(str(stop) if isinstance(stop, Interrupted) else usual)
             return EXIT_INTERRUPTED
-        print(f"error: {show_control(' '.join(message.split()))}", file=sys.stderr)
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
+            message = "there is not enough memory for this; take smaller pictures, smaller batches or a smaller network"
+        _tell(f"error: {show_control(' '.join(message.split()))}")
         return EXIT_USER_ERROR
 
     return wrapped

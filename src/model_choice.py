@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from src.errors import UserError, describe_os_error, name_some
+from src.errors import Circumstance, UserError, describe_os_error, name_some
 from src.files import read_json
 from src.locks import hold_lock
 from src.settings import PREPROCESSING_MODES
@@ -51,7 +51,7 @@ def check_output(models_dir: str | Path, name: str) -> None:
     try:
         os.rmdir(tempfile.mkdtemp(dir=existing, prefix="."))
     except OSError as error:  # it names the probe, which the user has never heard of
-        raise UserError(describe_os_error(OSError(error.errno, error.strerror, str(models_dir)))) from error
+        raise Circumstance(describe_os_error(OSError(error.errno, error.strerror, str(models_dir)))) from error
 
 
 @contextlib.contextmanager

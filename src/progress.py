@@ -1,5 +1,6 @@
 """Progress with the time left, on stderr: a moving bar on a terminal, a line every ten seconds in a log."""
 
+import contextlib
 import sys
 from collections.abc import Iterable
 from typing import TextIO
@@ -10,17 +11,20 @@ from src.errors import show_control
 
 
 class _Lines:
-    """What tqdm writes, a line each: in a log its carriage returns would glue everything into one."""
+    """What tqdm writes, a line each: in a log its carriage returns would glue everything into one. Where nobody reads
+    it any more, nothing: that ends no training."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
 
     def write(self, text: str) -> None:
         if text := text.strip():
-            self._stream.write(f"{text}\n")
+            with contextlib.suppress(OSError):
+                self._stream.write(f"{text}\n")
 
     def flush(self) -> None:
-        self._stream.flush()
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def track(
@@ -55,4 +59,5 @@ def track(
 def say(message: str) -> None:
     """One line for the user on stderr; stdout is kept for results. What in it would steer a terminal, as the name of a
     file may, is shown instead."""
-    tqdm.write(show_control(message), file=sys.stderr)
+    with contextlib.suppress(OSError):  # a terminal or a pipe that is gone
+        tqdm.write(show_control(message), file=sys.stderr)

@@ -33,7 +33,7 @@ def _train_afresh(train, *settings, **keywords):
     keras.utils.clear_session()
     try:
         return train(*settings, **keywords)
-    except OtherTraining:  # the trial's settings are its own, so that it is another version that had begun it
+    except OtherTraining:  # settings and pictures are the sweep's own, so that it is another version that had begun it
         return train(*settings, **keywords, restart=True)
 
 

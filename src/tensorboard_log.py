@@ -1,14 +1,16 @@
 """A training's course for TensorBoard: figures after each epoch, and at the end pictures of what is still wrong."""
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from src.bundle import load_bundle
-from src.errors import UserError
+from src.errors import UserError, shorten_error
 from src.evaluating import predict_part
 from src.evaluation.artefacts import save_evaluation
 from src.evaluation.metrics import evaluate_predictions
@@ -53,11 +55,10 @@ class TensorBoardLog:
     def __call__(self, row: dict) -> None:
         if not self._writer:
             return
-        with self._writer.as_default(row["epoch"]):
+        with self._writing(row["epoch"]):
             for name, chart in _CHARTS.items():
                 if name in row:
                     tf.summary.scalar(chart, row[name])
-        self._writer.flush()
 
     def add_pictures(self, bundle_folder: str | Path, data_dir: str | Path, batch_size: int, epoch: int) -> None:
         """The kept network's confusion matrix and wrong answers on the validation part, as images of that epoch."""
@@ -71,10 +72,20 @@ class TensorBoardLog:
             say(f"TensorBoard gets no pictures of the validation part: {error}.")
             return
         evaluation = evaluate_predictions(answers.labels, answers.probabilities, class_names)
-        with tempfile.TemporaryDirectory() as scratch, self._writer.as_default(epoch):
+        with tempfile.TemporaryDirectory() as scratch, self._writing(epoch):
             folder = Path(scratch) / f"{bundle.name}, validation"
             save_evaluation(folder, evaluation, answers, class_names)
             for file_name, chart in _PICTURES.items():
                 if (folder / file_name).is_file():
                     tf.summary.image(chart, np.asarray(read_image(folder / file_name))[None])
-        self._writer.flush()
+
+    @contextlib.contextmanager
+    def _writing(self, epoch: int) -> Iterator[None]:
+        """Let summaries go to the log; one that cannot be written ends the log, and not the training."""
+        try:
+            with self._writer.as_default(epoch):
+                yield
+            self._writer.flush()
+        except (OSError, tf.errors.OpError) as error:
+            say(f"TensorBoard's log ends here, since it cannot be written ({shorten_error(error)}).")
+            self._writer = None

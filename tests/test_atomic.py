@@ -40,6 +40,18 @@ def test_atomic_folder_replaces_whole_or_not_at_all(tmp_path):
     assert os.listdir(tmp_path) == ["bundle"]
 
 
+def test_of_a_link_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "old").write_text("old")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "bundle").symlink_to("../real")
+    with atomic_folder(tmp_path / "models" / "bundle") as folder:
+        (folder / "new").write_text("new")
+    assert os.readlink(tmp_path / "models" / "bundle") == "../real"
+    assert os.listdir(tmp_path / "real") == ["new"]
+    assert sorted(os.listdir(tmp_path)) == ["models", "real"] and os.listdir(tmp_path / "models") == ["bundle"]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("number", [1, 2])

@@ -8,11 +8,14 @@ import sys
 
 import pytest
 
-from src.errors import command, describe_os_error
-from src.progress import track
+from src.errors import UserError, command, describe_os_error
+from src.progress import say, track
+
+DISK = [errno.EXDEV, errno.ELOOP, errno.EIO, errno.EINVAL, errno.EMFILE, errno.ENOSPC, errno.ENOMEM, errno.EBUSY]
+NETWORK = [errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH]
 
 
-@pytest.mark.parametrize("number", [errno.EXDEV, errno.ELOOP, errno.EIO, errno.EINVAL, errno.EMFILE, errno.ENOSPC])
+@pytest.mark.parametrize("number", DISK + NETWORK)
 def test_the_disks_errors_are_one_sentence(capsys, number):
     @command
     def main(argv=None):
@@ -20,6 +23,48 @@ def test_the_disks_errors_are_one_sentence(capsys, number):
 
     assert main() == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), type("ResourceExhaustedError", (Exception,), {})("OOM when")])
+def test_too_little_memory_is_one_sentence(capsys, error):
+    @command
+    def main(argv=None):
+        raise error
+
+    assert main() == 2
+    assert "not enough memory" in capsys.readouterr().err
+
+
+class Gone(io.StringIO):
+    """A stream that nobody reads any more."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def write(self, text):
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO])  # of a pipe, and of a terminal
+def test_where_nobody_reads_stderr_the_work_goes_on_and_the_exit_code_is_right(monkeypatch, capsys, number):
+    monkeypatch.setattr(sys, "stderr", Gone(number))
+    done = []
+
+    @command
+    def main(argv=None):
+        say("nobody reads this")
+        with track(total=30, what="Reading pictures") as progress:
+            progress.update(10)
+            progress.refresh()
+        done.append(True)
+        if argv:
+            raise argv
+
+    assert (main(), main(UserError("x")), main(KeyboardInterrupt()), len(done)) == (0, 2, 130, 3)
+    assert main(OSError(errno.ENOSPC, "full")) == 2
+    with pytest.raises(BrokenPipeError):  # of another pipe than stdout
+        main(BrokenPipeError(errno.EPIPE, "broken"))
 
 
 def test_a_full_disk_does_not_blame_the_file_that_was_copied():

@@ -38,6 +38,20 @@ def test_a_training_leaves_figures_and_pictures(small_data, tmp_path, read):
         assert int(width) > 100 and int(height) > 100 and encoded.startswith(b"\x89PNG")
 
 
+def test_a_log_that_cannot_be_written_ends_the_log_and_nothing_else(tmp_path, capsys, monkeypatch):
+    log = TensorBoardLog(tmp_path / "logs")
+    log({"epoch": 1, "loss": 1.0})
+
+    def fail(*arguments, **keywords):
+        raise tf.errors.ResourceExhaustedError(None, None, "Failed to flush 8 events")
+
+    monkeypatch.setattr(tf.summary, "scalar", fail)
+    for epoch in (2, 3):
+        log({"epoch": epoch, "loss": 1.0})
+    assert capsys.readouterr().err.count("log ends here, since it cannot be written (Failed to flush 8 events)") == 1
+    log.add_pictures("no bundle", "no data", 1, 1)
+
+
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     log = TensorBoardLog(None)

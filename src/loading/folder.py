@@ -1,12 +1,15 @@
 """The folder of a split data set: which classes, which pictures, and whether the parts agree. No TensorFlow."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from src.errors import Circumstance, UserError
+from src.files import sha256_file
 from src.imaging import is_picture_name
 from src.settings import PARTS, SPLIT_IN_PROGRESS
+from src.threads import map_threads
 
 HOW_TO_SPLIT = "make it with: python split_dataset.py --source YOUR_FOLDER"
 
@@ -33,6 +36,31 @@ def list_pictures(folder: str | os.PathLike, follow_links: bool = False) -> list
         folders[:] = [name for name in folders if not name.startswith(".")]
         found.append((root, sorted(filter(is_picture_name, names))))
     return [os.path.relpath(os.path.join(root, name), folder) for root, names in sorted(found) for name in names]
+
+
+def digest_files(paths: Sequence[str]) -> list[str]:
+    """The SHA-256 of each file, hexadecimal; of one that cannot be read "unreadable", which whoever needs it says."""
+
+    def digest(path: str) -> str:
+        try:
+            return sha256_file(path)
+        except OSError:
+            return "unreadable"
+
+    return list(map_threads(digest, paths))
+
+
+def digest_pictures(data_dir: str | os.PathLike, parts: Sequence[str]) -> str:
+    """Hexadecimal SHA-256 of the pictures of some parts: their names, with the class, and their bytes."""
+    result = hashlib.sha256()
+    for part in parts:
+        folder = os.path.join(data_dir, part)
+        names = [
+            os.path.join(name, path) for name in list_classes(folder) for path in list_pictures(f"{folder}/{name}")
+        ]
+        for name, digest in zip(names, digest_files([os.path.join(folder, name) for name in names])):
+            result.update(f"{part}/{name}\0{digest}\0".encode(errors="surrogateescape"))
+    return result.hexdigest()
 
 
 def find_pictures(paths: Sequence[str]) -> list[str]:

@@ -11,16 +11,14 @@ import numpy as np
 from tensorflow.keras.preprocessing.image import DirectoryIterator as KerasDirectoryIterator
 from tensorflow.keras.preprocessing.image import Iterator, array_to_img, load_img
 
-from src.files import sha256_file
 from src.imaging import INTERPOLATIONS, PICTURE_SUFFIXES, READING_VERSION, ImageError, load_image
 from src.loading.buffers import BatchBuffers, keep_freed_memory
-from src.loading.folder import list_classes, list_pictures
+from src.loading.folder import digest_files, list_classes, list_pictures
 from src.loading.memory import PictureMemory
 from src.loading.sampling import SAMPLINGS, draw_order
 from src.loading.stand_ins import StandIns
 from src.loading.streams import NO_DRAWS, view_generator, view_states
 from src.progress import say
-from src.threads import map_threads
 
 # Pillow's further names, of kernels that OpenCV lacks: the nearest in kind stands for them.
 _INTERPOLATION_NAMES = {name: name for name in INTERPOLATIONS} | {"box": "bilinear", "hamming": "bilinear"}
@@ -265,7 +263,7 @@ class DirectoryIterator(KerasDirectoryIterator):
         versions = READING_VERSION, cv2.__version__
         result = hashlib.sha256(repr((versions, reading, sorted((generator | arrays).items()))).encode())
         if self._file_digests is None:
-            self._file_digests = list(map_threads(_digest, self._filepaths))
+            self._file_digests = digest_files(self._filepaths)
         for file_digest in self._file_digests:
             result.update(file_digest.encode())
         return result.hexdigest()
@@ -351,13 +349,6 @@ class DirectoryIterator(KerasDirectoryIterator):
         for image, index in zip(images, indices):
             name = f"{self.save_prefix}_{index}_{epoch}.{self.save_format}"
             array_to_img(image, self.data_format, scale=True).save(os.path.join(self.save_to_dir, name))
-
-
-def _digest(path: str) -> str:
-    try:
-        return sha256_file(path)
-    except OSError:  # whoever needs the picture says so
-        return "unreadable"
 
 
 @contextlib.contextmanager

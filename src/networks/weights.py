@@ -14,7 +14,7 @@ from pathlib import Path
 
 import keras
 
-from src.errors import UserError, shorten_error
+from src.errors import Circumstance, UserError, shorten_error
 from src.networks.model_files import check_weights_file, load_model, read_model_file
 from src.threads import call_within
 
@@ -25,7 +25,7 @@ _PROBE_SECONDS = 5.0
 _host_answers: bool | None = None  # asked once per process: a name that does not resolve may hang for long
 
 
-class NoWeightsError(UserError):
+class NoWeightsError(Circumstance):
     """ImageNet weights that are neither cached nor to be downloaded; ``reason`` says why."""
 
     def __init__(self, name: str, reason: str):
@@ -93,7 +93,7 @@ def load_keras_weights(model: keras.Model, twins: Sequence[Callable[[], keras.Mo
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"--weights {path}: no such file; give a .h5, .weights.h5 or .keras file")
+        raise Circumstance(f"--weights {path}: no such file; give a .h5, .weights.h5 or .keras file")
     expected = [weight.shape for weight in model.weights]
     reason = "none of its forms has these shapes"
     if path.suffix == ".keras":

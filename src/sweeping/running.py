@@ -12,7 +12,7 @@ from tqdm import tqdm
 from src.bundle_facts import data_facts
 from src.errors import UserError
 from src.files import read_json
-from src.loading.folder import check_data_folder
+from src.loading.folder import check_data_folder, digest_pictures
 from src.locks import hold_lock
 from src.model_choice import BUNDLE_FILE, check_output, hold_bundle
 from src.progress import say
@@ -99,7 +99,8 @@ def run_sweep(sweep: Sweep, *, restart: bool = False) -> SweepOutcome:
         "grid or search": "grid" if grid else "search",
         "seed of the search": None if grid else sweep.seed,
         "pruning": sweep.is_pruned,
-        "pictures": data_facts(options["data"], class_counts),
+        "pictures": data_facts(options["data"], class_counts)
+        | {"digest": digest_pictures(options["data"], ("train", "val"))},
         "options": options,
     }
     identity = json.loads(json.dumps(identity))  # as the journal gives it back: a tuple becomes a list

@@ -3,7 +3,8 @@
 import csv
 import json
 import os
-from dataclasses import asdict
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from src.imaging import read_image
 from src.loading.augmentation import AugmentationSettings
 from src.locks import hold_lock
 from src.model_choice import checkpoint_path, hold_bundle
+from src.networks.weights import NoWeightsError
 from src.sweep import _verify_baseline
 from src.sweeping.running import Sweep, run_sweep
 from src.sweeping.space import SweptCommand, digest_of
@@ -191,6 +193,32 @@ def test_what_is_no_trials_fault_ends_the_sweep_and_is_gone_on_with(sweep_in, tm
         run_sweep(sweep_in(Command()))
     outcome = run_sweep(sweep_in(FakeCommand()))
     assert [result.state for result in outcome.results] == ["complete"] * 3
+
+
+@pytest.mark.parametrize("error", [NoWeightsError("resnet50", "no network"), Circumstance("models: permission denied")])
+def test_a_lost_network_costs_no_trial(sweep_in, error):
+    class Command(FakeCommand):
+        def train(self, *settings, **keywords):
+            raise error
+
+    with pytest.raises(Circumstance):
+        run_sweep(sweep_in(Command()))
+    run_sweep(sweep_in(command := FakeCommand()))
+    assert len(command.trained) == 3
+
+
+def test_with_other_pictures_it_does_not_go_on(sweep_in, small_data, tmp_path):
+    data = shutil.copytree(small_data, tmp_path / "data")
+    sweep = replace(sweep_in(FakeCommand()), fixed=["--data", str(data)])
+    run_sweep(sweep)
+    first, second = sorted((data / "val" / "dark").iterdir())[:2]
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(UserError, match=r"with other settings \(pictures differ\)"):
+        run_sweep(sweep)
+    first.write_bytes(content)
+    next((data / "test" / "dark").iterdir()).write_bytes(content)  # which no sweep looks at
+    assert len(run_sweep(sweep).results) == 3
 
 
 def test_a_bundle_that_is_being_trained_is_not_replaced(sweep_in, tmp_path):
