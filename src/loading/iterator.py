@@ -37,9 +37,9 @@ class DirectoryIterator(KerasDirectoryIterator):
       fetched ahead: such batches may belong to either epoch.)
     - Give ``fit`` ``shuffle=False``: by default it also shuffles the order of the batches, by Python's global
       ``random``. The pictures are shuffled here all the same, and the batches hold the same pictures either way.
-    - The pictures of a batch are loaded by ``threads`` threads. Keras' ``workers``, ``use_multiprocessing`` and
-      ``max_queue_size`` are attributes of the iterator as of any ``PyDataset``; the default of one worker is enough,
-      because ``fit`` fetches ahead.
+    - The pictures of a batch are loaded by ``threads`` threads; ``workers``, an attribute as of any ``PyDataset``, asks
+      for more of them, and ``use_multiprocessing`` is without effect: with workers of its own Keras fetches batches
+      before it has said that their epoch begins.
     - An unreadable picture raises :class:`~src.imaging.ImageError`; see :func:`surface_errors`. With ``unreadable``, a
       share of the pictures, so many are passed over: see :class:`~src.loading.stand_ins.StandIns`.
     - Up to ``memory_gb`` of the pictures are kept in memory, decoded and at the target size: later epochs need not read
@@ -135,6 +135,24 @@ class DirectoryIterator(KerasDirectoryIterator):
         self._filepaths = [os.path.join(self.directory, name) for name in self.filenames]
 
     # --- Which pictures: order, epochs, batches ---
+
+    @property
+    def workers(self) -> int:
+        """For Keras, always 1; what is set is the least number of ``threads``."""
+        return 1
+
+    @workers.setter
+    def workers(self, value: int) -> None:
+        self.threads = max(self.threads, value)
+
+    @property
+    def use_multiprocessing(self) -> bool:
+        """For Keras, always False."""
+        return False
+
+    @use_multiprocessing.setter
+    def use_multiprocessing(self, value: bool) -> None:
+        pass
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch (from 0), for instance to resume: ``fit`` begins with it and counts on."""

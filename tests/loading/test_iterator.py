@@ -175,7 +175,8 @@ def test_fit_sees_the_same_batches_whatever_the_workers(pictures):
         iterator.on_epoch_end()
     for workers, threads in ((1, 1), (1, 4), (4, 2)):
         iterator = flow(pictures, seed=3, threads=threads)
-        iterator.workers = workers
+        iterator.workers, iterator.use_multiprocessing = workers, workers > 1
+        assert iterator.threads == max(threads, workers)
         assert fitted(iterator, epochs=2, shuffle=False) == expected[:8]
         assert iterator.epoch == 2
         assert fitted(iterator, shuffle=False) == expected[8:]  # a second fit counts on
