@@ -95,10 +95,13 @@ class Strike:
 
 def set_disk_size(folder: str | os.PathLike, size: int | None, spare: int = 0) -> None:
     """Give the tmpfs at ``folder`` so many bytes; None: as many as are in use, and ``spare`` more."""
-    if size is None:
+    for attempt in range(20):
         found = os.statvfs(folder)
-        size = (found.f_blocks - found.f_bfree) * found.f_frsize + spare
-    subprocess.run(["mount", "-o", f"remount,size={max(size, 4096)}", str(folder)], check=True)
+        wanted = (found.f_blocks - found.f_bfree) * found.f_frsize + spare if size is None else size
+        command = ["mount", "-o", f"remount,size={max(wanted, 4096)}", str(folder)]
+        # It is refused where another thread has written meanwhile, so that more is in use.
+        if not subprocess.run(command, check=size is not None or attempt == 19, capture_output=True).returncode:
+            return
 
 
 def main() -> int:
