@@ -9,6 +9,7 @@ import errno
 import functools
 import os
 import re
+import select
 import signal
 import sys
 import threading
@@ -124,11 +125,16 @@ def _tell(text: str) -> None:
 def _has_lost_stdout() -> bool:
     """Whether nobody reads it any more; it is then pointed elsewhere, so that the interpreter's last flush is quiet."""
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        number = sys.stdout.fileno()
+        if hasattr(select, "poll"):
+            asked = select.poll()
+            asked.register(number, 0)  # that the other end is closed is told in any case
+            if not asked.poll(0):
+                return False
+    except OSError:  # it is no file
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    return True
 
 
 def _is_out_of_memory(error: Exception) -> bool:

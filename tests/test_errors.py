@@ -4,12 +4,14 @@ import errno
 import io
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
 
 from src.errors import UserError, command, describe_os_error
 from src.progress import say, track
+from tests.conftest import ROOT
 
 DISK = [errno.EXDEV, errno.ELOOP, errno.EIO, errno.EINVAL, errno.EMFILE, errno.ENOSPC, errno.ENOMEM, errno.EBUSY]
 NETWORK = [errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH]
@@ -65,6 +67,23 @@ def test_where_nobody_reads_stderr_the_work_goes_on_and_the_exit_code_is_right(m
     assert main(OSError(errno.ENOSPC, "full")) == 2
     with pytest.raises(BrokenPipeError):  # of another pipe than stdout
         main(BrokenPipeError(errno.EPIPE, "broken"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other errors for pipes")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_who_has_seen_enough_is_no_error(unbuffered):
+    lines = "from src.errors import command; command(lambda a=None: [print('x' * 9999) for _ in range(99)] and None)()"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"import sys; {lines}; sys.exit(7)"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    ) as process:
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 7
 
 
 def test_a_full_disk_does_not_blame_the_file_that_was_copied():
