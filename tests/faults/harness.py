@@ -31,6 +31,7 @@ LONGEST = 900  # seconds of one command; far beyond what any takes
 VOLATILE = {"seconds", "training_seconds", "sha256", "digest", "network", "milliseconds", "features_found"}
 
 _NAMES = re.compile(r' (?:name|names)="[^"]*"')
+_DATE = re.compile(r"\d\d \w+ \d{4}, \d\d:\d\d")  # and time that the report was made
 
 
 @dataclass(frozen=True)
@@ -288,6 +289,8 @@ def _read(path: Path):
             return _read_weights(path)
         case ".xml":  # OpenVINO's names count what the process made before
             return _NAMES.sub("", content.decode())
+        case ".html":
+            return _DATE.sub("", content.decode())
     return content
 
 
