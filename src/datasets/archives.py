@@ -25,10 +25,11 @@ ALWAYS_ALLOWED_BYTES = 64 * 2**20
 
 _CHUNK = 2**20
 _MAX_HEADER = 2**20  # of a tar: long names and what else the format was extended by, all held in memory
-# What the standard library raises on archives that are damaged or none: MemoryError where xz asks for 4 GB at once.
+# What the standard library raises on archives that are damaged or none: MemoryError where xz asks for 4 GB at once,
+# RecursionError where a thousand long names follow each other in a tar.
 _DAMAGE = (
     tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError,
-    ValueError, IndexError, OverflowError, struct.error, MemoryError,
+    ValueError, IndexError, OverflowError, struct.error, MemoryError, RecursionError,
 )  # fmt: skip
 _OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 

@@ -181,6 +181,7 @@ def open_store(root: Path, key: StoreKey, views: int) -> Iterator[FeatureStore]:
     with contextlib.ExitStack() as stack:
         folder = root / key.folder_name
         folder.mkdir(exist_ok=True)
+        stack.callback(_remove_unused, folder)
         alone = stack.enter_context(lock_file(folder / _LOCK))
         store = FeatureStore(folder, key)
         if not alone and store.rows < views * key.pictures:
@@ -226,6 +227,13 @@ def make_room(root: Path, sizes: dict[str, int], bound: int) -> str:
     if missing > free:
         return f"it would take {format_bytes(missing)} more, and the disk has {format_bytes(max(free, 0))} to spare"
     return ""
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove a store that nothing was written to, as where the pictures could not be read."""
+    with contextlib.suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [_LOCK]:
+            _remove(folder)
 
 
 def _size(folder: Path) -> int:

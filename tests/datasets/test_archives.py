@@ -163,6 +163,17 @@ def test_a_header_that_is_a_bomb_is_refused_unread(tmp_path, kind):
         unpack(tmp_path / "a.tar.gz", tmp_path / "out", is_picture_name)
 
 
+def test_headers_without_end_are_refused(tmp_path):
+    """Each is read by a call within the one before."""
+    header = tarfile.TarInfo("name")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 5
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        for _ in range(2000):
+            archive.addfile(header, io.BytesIO(b"name\0"))
+    with pytest.raises(UserError, match="damaged"):
+        unpack(tmp_path / "a.tar", tmp_path / "out", is_picture_name)
+
+
 def test_a_tar_that_claims_more_than_it_holds_is_refused(tmp_path):
     info = tarfile.TarInfo("cat/a.png")
     info.size = 10_000

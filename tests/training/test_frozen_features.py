@@ -203,6 +203,17 @@ def test_rows_in_order_and_by_view(tmp_path):
     assert KEY.size(2) == sum(path.stat().st_size for path in tmp_path.rglob("*.rows"))
 
 
+def test_a_store_that_nothing_was_written_to_goes(tmp_path):
+    with open_store(tmp_path, KEY, 1), open_store(tmp_path, KEY, 1):
+        pass
+    with pytest.raises(UserError), open_store(tmp_path, KEY, 1) as first:
+        with open_store(tmp_path, KEY, 1):
+            pass
+        assert first.folder.is_dir(), "another one that ends takes nothing away"
+        raise UserError("no picture can be read")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_crash_wrote_beyond_the_record_is_cut_off(tmp_path):
     with open_store(tmp_path, KEY, 1) as store:
         store.append(_rows(0, 3))
