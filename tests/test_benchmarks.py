@@ -32,6 +32,8 @@ from tests.explainers.networks import random_inputs, random_network
 from tests.test_architecture import COMMANDS
 from tests.webapp.served import save_color_model
 
+pytestmark = pytest.mark.large
+
 
 def test_a_paired_difference_and_its_interval():
     ours, other = [True] * 8 + [False] * 2, [True] * 7 + [False] * 3

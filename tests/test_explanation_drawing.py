@@ -8,6 +8,8 @@ from src.drawing import fit_image
 from src.heatmap_drawing import overlay_heatmap
 from src.imaging import read_image
 
+pytestmark = pytest.mark.large
+
 TITLES = {"title": "true: a\npredicted: b", "method": "Grad-CAM"}
 
 

@@ -23,6 +23,8 @@ from src.explainers.targets import find_class
 from src.heatmap_drawing import heatmap_layer, overlay_heatmap, scale_maximum
 from src.imaging import ImageError, read_image, write_image
 
+pytestmark = pytest.mark.large
+
 
 class Brightness:
     """The map is the picture's red channel; the predicted class whether it is bright."""

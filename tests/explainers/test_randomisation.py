@@ -11,6 +11,8 @@ from src.errors import UserError
 from src.explainers.randomisation import randomised_copy
 from tests.explainers.networks import assert_unchanged, nested_network, random_inputs, random_network, snapshot
 
+pytestmark = pytest.mark.large
+
 
 def _weights(model: keras.Model, name: str) -> list[np.ndarray]:
     return model.get_layer(name).get_weights()

@@ -29,6 +29,8 @@ from src.training.options import TrainingSettings
 from src.training.schedule import TwoPhaseSettings
 from tests.faults.fuzz_bundle import BUNDLE
 
+pytestmark = pytest.mark.large
+
 # Always the same examples, so that no run fails by chance; tmp_path may be used again, as each example overwrites it.
 always = settings(
     derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]

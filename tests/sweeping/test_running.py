@@ -21,6 +21,8 @@ from src.sweeping.running import Sweep, run_sweep
 from src.sweeping.space import SweptCommand, digest_of
 from src.training.options import TrainingSettings
 
+pytestmark = pytest.mark.large
+
 ACCURACIES = {0.1: 0.5, 0.01: 0.9, 0.001: 0.7}  # by the rate
 
 
