@@ -86,14 +86,12 @@ def test_sides_are_measured_in_turn_and_all_samples_are_printed(capsys):
     assert any("3, 1, 2" in line for line in lines)
 
 
-@pytest.mark.large
 def test_both_precisions_train_when_they_are_timed():
     for precision in ("float32", "bfloat16"):
         assert prepare_training("simple_cnn", 0.1, (8, 8), 2, "muon", precision)() > 0
 
 
 @pytest.mark.slow
-@pytest.mark.large
 def test_phase_2_trains_with_and_without_depthwise_convolutions_when_it_is_timed(monkeypatch):
     monkeypatch.setattr("benchmarks.bench_precision.STEPS", 1)
     for unfreeze, depthwise in (("all", True), ("block15_expand_conv", False)):

@@ -20,6 +20,7 @@ from src.webapp.api import create_api
 from src.webapp.server import address_of, allowed_hosts, create_server, open_socket
 from src.webapp.service import Service
 
+RED, GREEN, BLUE, BLACK = (230, 10, 10), (10, 230, 10), (10, 10, 230), (0, 0, 0)
 CLASSES = ("blue", "green", "red")
 
 
