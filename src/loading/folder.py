@@ -56,7 +56,9 @@ def digest_pictures(data_dir: str | os.PathLike, parts: Sequence[str]) -> str:
     for part in parts:
         folder = os.path.join(data_dir, part)
         names = [
-            os.path.join(name, path) for name in list_classes(folder) for path in list_pictures(f"{folder}/{name}")
+            os.path.join(class_name, path)
+            for class_name in list_classes(folder)
+            for path in list_pictures(os.path.join(folder, class_name))
         ]
         for name, digest in zip(names, digest_files([os.path.join(folder, name) for name in names])):
             result.update(f"{part}/{name}\0{digest}\0".encode(errors="surrogateescape"))

@@ -1,5 +1,6 @@
 """Pictures that turn out to be unreadable while they are loaded: another one of their class stands in for each."""
 
+import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -76,8 +77,11 @@ class StandIns:
 
     def record(self) -> dict[str, str]:
         """The reasons by the pictures' numbers, for JSON."""
-        numbers = {path: number for number, path in enumerate(self.paths)}
-        return {str(numbers[path]): reason for path, reason in dict(self.reasons).items()}
+        return {str(self._numbers[path]): reason for path, reason in dict(self.reasons).items()}
+
+    @functools.cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {path: number for number, path in enumerate(self.paths)}
 
     def recall(self, record: dict[str, str]) -> None:
         """Take note of what an earlier run had found, of which stored features or a state tell."""
