@@ -48,10 +48,14 @@ def _parse(argv):
     return arguments
 
 
-def _report(name: str, evaluation, as_json: bool) -> None:
+def _report(name: str, judged, as_json: bool) -> None:
+    from src.estimating.described import describe_beside
     from src.evaluation.report import format_report
 
-    print(format_report(name, evaluation), file=sys.stderr if as_json else sys.stdout)
+    evaluation, stream = judged.evaluation, sys.stderr if as_json else sys.stdout
+    print(format_report(name, evaluation), file=stream)
+    if judged.cross_validated:
+        print(f"  {describe_beside(judged.cross_validated)}", file=stream)
     if evaluation.collapsed_class:
         say(
             f"WARNING: {name} gives nearly all pictures the class {evaluation.collapsed_class}. "
@@ -90,7 +94,7 @@ def main(argv=None) -> None:
     output, judged = Path(arguments.output), {}
     for name, each in judge_models(arguments, class_names):
         judged[name] = each
-        _report(name, each.evaluation, arguments.json)
+        _report(name, each, arguments.json)
     if not judged:
         raise UserError(
             f"no model in {arguments.models_dir} knows the classes of {arguments.data}, or it is damaged; train one "
@@ -99,7 +103,7 @@ def main(argv=None) -> None:
     members = list(judged)
     if arguments.ensemble:
         judged[ENSEMBLE] = judge_ensemble(judged, class_names, arguments)
-        _report(ENSEMBLE, judged[ENSEMBLE].evaluation, arguments.json)
+        _report(ENSEMBLE, judged[ENSEMBLE], arguments.json)
     compared = not arguments.model or len(judged) > 1  # one model by name leaves the comparison of all as it is
     pairs = compare(judged, output) if compared else []
     if not arguments.model and ENSEMBLE not in {*judged, *list_bundles(arguments.models_dir)}:
@@ -108,7 +112,7 @@ def main(argv=None) -> None:
     for pair in pairs:
         print(pair, file=sys.stderr if arguments.json else sys.stdout)
     if arguments.json:
-        models = {name: each.evaluation.as_json() for name, each in judged.items()}
+        models = {name: each.as_json() for name, each in judged.items()}
         print(format_json({"models": models, "pairs": [pair.as_json() for pair in pairs]}))
     else:
         side_by_side = f"; all side by side: {output / 'comparison.png'}" if compared else ""

@@ -13,6 +13,7 @@ from src.datasets.manifest import read_fingerprint
 from src.datasets.seen import PictureRecord, Seen, find_seen, record_pictures
 from src.ensemble import align_classes
 from src.errors import ModelError, UserError
+from src.estimating.of_bundle import CrossValidatedModels
 from src.evaluation.artefacts import Predictions, save_comparison, save_evaluation
 from src.evaluation.calibration import average_logits
 from src.evaluation.metrics import Evaluation, SeenPictures, evaluate_predictions
@@ -25,19 +26,26 @@ from src.progress import say, track
 @dataclass(frozen=True)
 class Judged:
     """A model's answers, and what they amount to; ``train`` where the gap is asked for, ``seen`` where the model has a
-    record of what it was trained on, ``network`` where it has a digest."""
+    record of what it was trained on, ``network`` where it has a digest, ``cross_validated`` where test pictures are few
+    and it has a pre-trained backbone."""
 
     evaluation: Evaluation
     test: Predictions
     train: Predictions | None
     seen: Seen | None = None
     network: str | None = None
+    cross_validated: dict | None = None
+
+    def as_json(self) -> dict:
+        """The evaluation's figures, and those of cross-validation where there are any."""
+        extra = {"cross_validated": self.cross_validated} if self.cross_validated else {}
+        return self.evaluation.as_json() | extra
 
 
 def judge_models(arguments: Namespace, class_names: list[str]) -> Iterator[tuple[str, Judged]]:
     """Evaluate one model after the other and save what there is to look at; yields each name with its ``Judged``."""
     options = {"data": arguments.data, "batch_size": arguments.batch_size, "flips": arguments.flips}
-    known = KnownPictures()
+    known, estimated = KnownPictures(), CrossValidatedModels(arguments.data, class_names, arguments.models_dir)
     for bundle in _load_fitting(arguments, class_names):
         try:
             parts = [predict_part(bundle, class_names, part, **options) for part in _list_parts(arguments)]
@@ -48,6 +56,8 @@ def judge_models(arguments: Namespace, class_names: list[str]) -> Iterator[tuple
             continue
         record = {"temperature": bundle.temperature, "seen": known.find(bundle, parts[0].paths)}
         origin = {"network": bundle.digest}
+        if found := estimated.find(bundle, len(parts[0].paths)):
+            origin["cross_validated"] = found
         yield bundle.name, _judge(bundle.name, parts, class_names, arguments, origin, **record)
 
 
@@ -180,7 +190,8 @@ def _judge(
     """Figures of the test part's answers, and of the training part's where they follow; saved under the name.
 
     Args:
-        origin: ``network``, the digest of what has answered, None where it has none; of an ensemble its members'.
+        origin: ``network``, the digest of what has answered, None where it has none; of an ensemble its members';
+            ``cross_validated`` where there is any.
         record: temperature or members, as for ``evaluate_predictions``.
     """
     test, train = parts[0], parts[1] if len(parts) > 1 else None
@@ -196,7 +207,7 @@ def _judge(
     )
     origin |= {"data": read_fingerprint(arguments.data), "command": arguments.command}
     save_evaluation(Path(arguments.output) / name, evaluation, test, class_names, origin)
-    return Judged(evaluation, test, train, seen, origin["network"])
+    return Judged(evaluation, test, train, seen, origin["network"], origin.get("cross_validated"))
 
 
 def _average(answers: list[Predictions]) -> Predictions:

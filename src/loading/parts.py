@@ -82,6 +82,7 @@ def get_data_generator(
     workers: int | None = None,
     memory_gb: float = 1.0,
     class_names: Sequence[str] | None = None,
+    unreadable: float = 0.0,
 ) -> DirectoryIterator:
     """The iterator over one part alone, e.g. for evaluation where the training pictures are not at hand.
 
@@ -100,6 +101,7 @@ def get_data_generator(
         interpolation=interpolation,
         threads=workers,
         memory_gb=memory_gb,
+        unreadable=unreadable,
     )
 
 

@@ -47,7 +47,10 @@ def _application(
         after_load(model)
         return WeightsOrigin(str(source), sha256_file(source))
 
-    return Backbone(name, build, load_weights, image_size, "bilinear", unfreeze_from, block_pattern)
+    def is_at_hand() -> bool:
+        return cached_file is not None and find_cached(cached_file) is not None
+
+    return Backbone(name, build, load_weights, image_size, "bilinear", unfreeze_from, block_pattern, is_at_hand)
 
 
 def _fold_imagenet_scale(model: keras.Model) -> None:

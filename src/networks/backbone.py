@@ -23,6 +23,7 @@ class Backbone:
         unfreeze_from: first layer of phase 2 by default.
         block_pattern: regular expression whose first group names the block of a layer; a layer without a match
             belongs to the stem or to the end, whichever it stands in.
+        is_at_hand: whether its ImageNet weights can be loaded without a download.
         target_layer: where class activation maps are taken from; "" for the last convolution, activation or sum.
     """
 
@@ -33,6 +34,7 @@ class Backbone:
     interpolation: str
     unfreeze_from: str
     block_pattern: str
+    is_at_hand: Callable[[], bool]
     target_layer: str = ""
 
     def block_start(self, model: keras.Model, layer_or_count: str | int) -> int:

