@@ -14,7 +14,7 @@ def plot_learning_curve(curve: dict, path: str | Path, *, title: str = "") -> No
     with open_figure(path, 640, 440) as figure:
         axes = figure.add_subplot()
         draw_learning_curve(axes, curve)
-        axes.set_title(title)
+        figure.suptitle(title, fontsize=11)
 
 
 def draw_learning_curve(axes, curve: dict) -> None:
@@ -43,7 +43,7 @@ def draw_learning_curve(axes, curve: dict) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set(xlabel="training pictures of a class", ylabel="accuracy")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize=8.5)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, columnspacing=1.2, fontsize=8)
 
 
 def _ticks(low: float, high: float) -> tuple[Sequence[float], Sequence[str]]:

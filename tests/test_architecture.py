@@ -25,12 +25,14 @@ LAYERS = {
         1,
     ),
     "evaluation_plotting": 1,
+    "estimation_plotting": 1,
     **dict.fromkeys(("datasets", "loading", "networks", "explainers", "evaluation", "exporting"), 2),
     **dict.fromkeys(("training", "bundle", "bundle_facts", "frozen_bundle", "model_choice"), 3),
     **dict.fromkeys(("calibrate", "ensemble"), 3),
     **dict.fromkeys(
         ("auditing", "evaluating", "explaining", "comparing", "tensorboard_log", "recipes", "reporting", "sweeping"), 4
     ),
+    "estimating": 4,
     "webapp": 4,
 }
 COMMANDS = {
@@ -39,6 +41,7 @@ COMMANDS = {
     "data_loader",
     "baseline_cnn",
     "transfer_model",
+    "estimate",
     "evaluate",
     "gradcam",
     "predict",

@@ -37,7 +37,7 @@ def describe_curve(curve: dict) -> str:
     )
     if twice["can_be_told"]:
         return f"{start}."
-    return f"{start}: it cannot be told from these whether more would help."
+    return f"{start}; how much it would help cannot be told from these."
 
 
 def describe_needs(needs: Sequence[dict]) -> str:

@@ -42,7 +42,7 @@ def draw_curves(name: str, history: dict[str, list[float]], best_epoch: int | No
         draw = functools.partial(
             draw_training_curve, history=history, name=figure, best_epoch=best_epoch, phase_boundary=boundary
         )
-        charts.append(_chart(draw, description))
+        charts.append(draw_chart(draw, description))
     return charts
 
 
@@ -60,21 +60,21 @@ def draw_honesty(name: str, bins: Sequence[dict], ece: float) -> Markup:
         axes.set(xlabel="confidence", ylabel="share of right answers")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.2, fontsize=8.5)
 
-    return _chart(draw, f"{name}: share of right answers against confidence; expected calibration error {ece:.3f}")
+    return draw_chart(draw, f"{name}: share of right answers against confidence; expected calibration error {ece:.3f}")
 
 
 def draw_refusal(name: str, curve: RiskCoverage) -> Markup:
     """Accuracy against the share of pictures that get an answer."""
     points, marked = list_coverage_points(curve)
     half = curve.at(0.5)
-    return _chart(
+    return draw_chart(
         lambda axes: draw_coverage(axes, points, marked),
         f"{name}: accuracy {curve.points[-1].accuracy:.3f} where every picture is answered, {half.accuracy:.3f} where "
         "only the surest half is",
     )
 
 
-def _chart(draw: Callable[[Axes], None], description: str) -> Markup:
+def draw_chart(draw: Callable[[Axes], None], description: str) -> Markup:
     """One pair of axes, with its description for those who do not see it."""
     svg = render_svg(draw, *_SIZE)
     svg = svg[svg.index("<svg") :]

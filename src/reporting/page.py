@@ -6,6 +6,7 @@ from pathlib import Path
 from src.atomic import atomic_file
 from src.pages.render import render_page, to_inline_json
 from src.reporting.described import choose_samples, compare_models, describe_audit, describe_model, list_cells
+from src.reporting.estimated import describe_estimated
 from src.reporting.gallery import fill_galleries
 from src.reporting.pictures import PicturePool, encode_colors
 from src.reporting.reproduction import describe_reproduction
@@ -27,14 +28,16 @@ def write_report(results: Results, path: Path, command: str) -> dict:
     samples, audit = choose_samples(results.data), describe_audit(results.data)
     found = [name for kind in audit for row in kind["rows"] for name in row["files"]]
     pool.read([*(path for paths in samples.values() for path in paths), *found])
-    page = _render(results, pool, samples, audit, command)
+    page = _render(results, pool, samples, audit, command, describe_estimated(results, path.parent))
     text = page.encode("utf-8", "replace")  # a file name that is not UTF-8 is shown with question marks
     with atomic_file(path) as temporary:
         temporary.write_bytes(text)
     return {"pictures": len(pool.texts), "left_out": pool.left_out, "bytes": len(text)}
 
 
-def _render(results: Results, pool: PicturePool, samples: dict, audit: list[dict], command: str) -> str:
+def _render(
+    results: Results, pool: PicturePool, samples: dict, audit: list[dict], command: str, estimate: dict | None
+) -> str:
     # What comes first has room first.
     samples = {name: [(pool.take(path), path) for path in paths] for name, paths in samples.items()}
     for kind in audit:
@@ -48,7 +51,8 @@ def _render(results: Results, pool: PicturePool, samples: dict, audit: list[dict
         "pairs": compare_models(results.models),
         "samples": samples,
         "audit": audit,
-        "reproduction": describe_reproduction(results, command),
+        "estimate": estimate,
+        "reproduction": describe_reproduction(results, command, [estimate["command"]] if estimate else []),
     }
     without = _fill_template(context | {"notes": [], "content": ""})
     pool.leave_beside(len(without))

@@ -1,13 +1,16 @@
 """What makes a report again: commands in their order, versions, digests."""
 
+from collections.abc import Sequence
+
 from src.reporting.results import Results
 
 
-def describe_reproduction(results: Results, command: str) -> dict:
+def describe_reproduction(results: Results, command: str, others: Sequence[str | None] = ()) -> dict:
     """``commands`` in their order, ``versions`` of packages, the split's ``fingerprint``, the networks' ``digests``.
 
     Args:
         command: the report's own.
+        others: of further sections.
     """
     manifest, models = results.data.manifest, results.models
     facts = [model.facts or {} for model in models]
@@ -15,7 +18,7 @@ def describe_reproduction(results: Results, command: str) -> dict:
     commands += [each.get("command") for each in facts]
     commands += [model.metrics["command"] for model in models]
     commands += [found["command"] for model in models for found in (model.explained, model.comparison) if found]
-    commands.append(command)
+    commands += [*others, command]
     return {
         "commands": list(dict.fromkeys(filter(None, commands))),
         "versions": _list_versions({model.name: each.get("versions") or {} for model, each in zip(models, facts)}),
