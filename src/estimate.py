@@ -6,8 +6,8 @@ from pathlib import Path
 
 from src.errors import command
 from src.files import format_json
+from src.model_choice import FEATURES_DIR
 from src.settings import create_parser, quiet_tensorflow, seed_int, typed_command
-from src.transfer_model import FEATURES_DIR
 
 EXAMPLES = """  python -m src.estimate
   python -m src.estimate --data my_data --backbone efficientnet_lite0

@@ -15,6 +15,7 @@ from src.settings import PREPROCESSING_MODES
 BUNDLE_FILE = "bundle.json"
 PLAIN_SUFFIXES = (".keras", ".h5", ".hdf5")
 CHECKPOINTS_DIR = ".unfinished"  # beside the bundles: the state of trainings that are not done
+FEATURES_DIR = ".features"  # beside the bundles: what frozen layers computed, for the next training on these pictures
 ENSEMBLE = "ensemble"  # what several models together are called in folders and results
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from src.errors import UserError, command
 from src.loading.augmentation import AugmentationSettings
-from src.model_choice import check_output, checkpoint_path, hold_bundle
+from src.model_choice import FEATURES_DIR, check_output, checkpoint_path, hold_bundle
 from src.progress import say
 from src.settings import (
     add_options,
@@ -40,7 +40,6 @@ EXAMPLES = """  python -m src.transfer_model
 _SECONDS_BETWEEN_STATES = 20.0  # what an interruption costs at most, besides the epoch it falls in
 _CLEAN_PICTURES = 250  # at most so many training pictures are judged without augmentation after each epoch
 DENSE_UNITS, HEAD_DROPOUT = 256, 0.5  # of S1's head
-FEATURES_DIR = ".features"  # beside the bundles: what frozen layers computed, for the next training on these pictures
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from src.estimating.cross_validation import can_cross_validate, cross_validate
 from src.estimating.pictures import FrozenBackbone, PictureFeatures
 from src.files import sha256_file
 from src.loading.folder import check_data_folder
+from src.model_choice import FEATURES_DIR
 from src.networks.registry import BACKBONES
 from src.progress import say
 from src.settings import PARTS
 
 FEW_TEST_PICTURES = 100
 _MOST_PICTURES = 1500  # in all; of more it would no longer cost seconds
-_FEATURES_DIR = ".features"  # as src.transfer_model has it
 
 
 class CrossValidatedModels:
@@ -27,7 +27,7 @@ class CrossValidatedModels:
     """
 
     def __init__(self, data: str | Path, class_names: list[str], models_dir: str | Path):
-        self.data, self.class_names, self.root = data, class_names, Path(models_dir, _FEATURES_DIR)
+        self.data, self.class_names, self.root = data, class_names, Path(models_dir, FEATURES_DIR)
         self._found: dict[tuple, dict | None] = {}
 
     def find(self, bundle: Bundle, test_pictures: int) -> dict | None:

@@ -81,7 +81,7 @@ def picture_weights(labels: np.ndarray, class_count: int, balanced: bool) -> np.
     """The weight of each picture in the loss, float64 (N,): n / (C n_c) as ``training.fit.class_weights`` has them, or
     1. Classes without a picture do not count."""
     counts = np.bincount(labels, minlength=class_count)
-    return (len(labels) / ((counts > 0).sum() * counts))[labels] if balanced else np.ones(len(labels))
+    return (len(labels) / ((counts > 0).sum() * np.maximum(counts, 1)))[labels] if balanced else np.ones(len(labels))
 
 
 def fit_head(
