@@ -49,13 +49,14 @@ from src.held_out import FILE_NAME as HELD_OUT_FILE
 from src.held_out import Answer, HeldOut, ask_held_out
 from src.imaging import READING_VERSION
 from src.inference.engine import has_gpu
+from src.limits import Limits
 from src.model_choice import BUNDLE_FILE, PLAIN_SUFFIXES, describe_missing, model_name
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
 from src.networks.heads import find_features
 from src.networks.model_files import load_model, read_model_file
 from src.networks.preprocessing import MODES
 from src.plotting import find_phase_boundary, plot_training_curves
-from src.verdicts import Judge, Limits
+from src.verdicts import Judge
 
 if TYPE_CHECKING:
     from src.loading.iterator import DirectoryIterator

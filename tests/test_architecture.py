@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     **dict.fromkeys(
-        ("settings", "errors", "files", "atomic", "locks", "intervals", "progress", "ranking", "threads"), 0
+        ("settings", "errors", "files", "atomic", "locks", "intervals", "limits", "progress", "ranking", "threads"), 0
     ),
     **dict.fromkeys(
         (
@@ -30,7 +30,18 @@ LAYERS = {
     **dict.fromkeys(("training", "bundle", "bundle_facts", "frozen_bundle", "model_choice"), 3),
     **dict.fromkeys(("calibrate", "ensemble", "held_out", "verdicts"), 3),
     **dict.fromkeys(
-        ("auditing", "evaluating", "explaining", "comparing", "tensorboard_log", "recipes", "reporting", "sweeping"), 4
+        (
+            "auditing",
+            "evaluating",
+            "judging",
+            "explaining",
+            "comparing",
+            "tensorboard_log",
+            "recipes",
+            "reporting",
+            "sweeping",
+        ),
+        4,
     ),
     "webapp": 4,
 }
