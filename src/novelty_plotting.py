@@ -34,7 +34,7 @@ def draw_novelty(axes, histogram: Mapping[str, Sequence]) -> None:
         text = f"{label} ({counts.sum():.0f})"
         axes.stairs(counts / counts.sum(), edges, label=text, **style)
     axes.axvline(1, color="#000000", linestyle="--", linewidth=1.2, label="threshold")
-    ticks = np.linspace(0, edges[-1], 7)
+    ticks = np.linspace(0, edges[-1], 5)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks[:-1]] + [f"{edges[-1]:g}+"])
     axes.set(xlim=(0, edges[-1]), xlabel="novelty, as a share of the threshold", ylabel="share of the pictures")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

@@ -11,7 +11,7 @@ from src.intervals import wilson_interval
 
 COVERAGES = (0.9, 0.95)  # of the sets that are measured
 LEAST_LIKE = 12  # test pictures that are listed
-_BINS, _LAST = 30, 3.0  # of the histogram; what is beyond counts in the last one
+_BINS, _LAST = 20, 2.0  # of the histogram; what is beyond counts in the last one
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,11 @@ def _share(count: int | None, total: int | None) -> dict | None:
 
 
 def _count(groups: Mapping[str, np.ndarray | None]) -> dict[str, list]:
-    edges = np.linspace(0, _LAST, _BINS + 1)
+    """A novelty that is an upper edge belongs below it, as the threshold itself counts as known."""
+    edges = np.linspace(0, _LAST, _BINS + 1).round(6)
     counted = {
-        name: np.histogram(np.minimum(values, _LAST), edges)[0].tolist()
+        name: np.bincount(np.searchsorted(edges[1:-1], values), minlength=_BINS).tolist()
         for name, values in groups.items()
         if values is not None and len(values)
     }
-    return {"edges": edges.round(6).tolist(), **counted}
+    return {"edges": edges.tolist(), **counted}
