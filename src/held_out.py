@@ -91,7 +91,7 @@ def parse_held_out(content: bytes, class_count: int) -> HeldOut:
         raise ValueError(f"it is no record of held-out pictures: {shorten_error(error)}") from error
     try:
         return _check(arrays, class_count)
-    except (KeyError, IndexError, TypeError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError) as error:  # a member may be no array at all
         raise ValueError("it is no record of held-out pictures") from error
 
 

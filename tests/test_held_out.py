@@ -84,6 +84,13 @@ def test_what_is_no_record_is_refused(tmp_path):
     with pytest.raises(ValueError, match="an array"):
         parse_held_out(whole, 4)
     stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("labels", b"no array")
+        for name in ("probabilities", "origin"):
+            archive.writestr(f"{name}.npy", _packed(x=np.zeros(1))[40:])
+    with pytest.raises(ValueError, match="no record"):
+        parse_held_out(stream.getvalue(), 3)
+    stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("labels.npy", bytes(2**28 + 1))
     with pytest.raises(ValueError, match="too much memory"):
