@@ -33,7 +33,7 @@ def check_same_classes(members: Sequence["Classifier"]) -> None:
 
 def predict_in_batches(
     members: Sequence["Classifier"], paths: Sequence[str], batch_size: int, *, flips: bool = False
-) -> Iterator[tuple[list[int], np.ndarray, list[ImageError]]]:
+) -> Iterator[tuple[list[int], np.ndarray, list[np.ndarray | None], list[ImageError]]]:
     """Pictures read and answered batch by batch, by one classifier or by several together.
 
     Each member reads the pictures for itself, at its own size.
@@ -43,18 +43,21 @@ def predict_in_batches(
         flips: as for ``Classifier.predict``.
 
     Yields:
-        The places in ``paths`` of those that could be read, their probabilities float32 (n, C) in the order of the
-        first member's classes, and the errors of the others, each once.
+        The places in ``paths`` of those that could be read; their probabilities float32 (n, C) in the order of the
+        first member's classes; for each member their features, as of ``Classifier.answer_with_features``; and the
+        errors of the others, each once.
     """
     wanted = members[0].class_names
     for parts in zip(*(read_in_batches(paths, member.read, batch_size) for member in members)):
         failures = {failure.path: failure for _, _, failed in parts for failure in failed}
         read = sorted(set.intersection(*(set(places) for places, _, _ in parts)))  # a file may go between two readers
         if not read:
-            yield [], np.empty((0, len(wanted)), np.float32), list(failures.values())
+            yield [], np.empty((0, len(wanted)), np.float32), [None] * len(members), list(failures.values())
             continue
-        answers = [
-            align_classes(member.predict(inputs[np.isin(places, read)], flips=flips), member.class_names, wanted)
-            for member, (places, inputs, _) in zip(members, parts)
-        ]
-        yield read, answers[0] if len(members) == 1 else average_logits(answers), list(failures.values())
+        answers, features = [], []
+        for member, (places, inputs, _) in zip(members, parts):
+            probabilities, found = member.answer_with_features(inputs[np.isin(places, read)], flips=flips)
+            answers.append(align_classes(member.soften(probabilities), member.class_names, wanted))
+            features.append(found)
+        together = answers[0] if len(members) == 1 else average_logits(answers)
+        yield read, together, features, list(failures.values())

@@ -22,6 +22,7 @@ from src.settings import create_parser, positive_int, quiet_tensorflow, seed_int
 EXAMPLES = """  python -m src.evaluate                                every bundle in models/ that knows these classes
   python -m src.evaluate --model transfer --json
   python -m src.evaluate --ensemble --gap               and all of them together; and against the training part
+  python -m src.evaluate --unknown holiday/             are pictures of no known class told?
   python -m src.evaluate --model my.keras --classes cat dog --preprocessing 0-1"""
 
 
@@ -39,6 +40,11 @@ def _parse(argv):
     )
     parser.add_argument(
         "--gap", action="store_true", help="ask the training part as well, in the same way, for the generalisation gap"
+    )
+    parser.add_argument(
+        "--unknown",
+        metavar="FOLDER",
+        help="pictures of none of the classes, which a model should tell as unlike its own",
     )
     parser.add_argument("--seed", type=seed_int, default=42, help="as everywhere; nothing here is drawn at random")
     parser.add_argument("--json", action="store_true", help="print the metrics as one JSON line")
@@ -83,8 +89,9 @@ def _copy_matrix(arguments, output: Path, names: list[str]) -> None:
 @command
 def main(argv=None) -> None:
     arguments = _parse(argv)
-    from src.loading.folder import check_data_folder
+    from src.loading.folder import check_data_folder, find_pictures
 
+    arguments.unknown_pictures = find_pictures([arguments.unknown]) if arguments.unknown else []
     class_names, _ = check_data_folder(arguments.data, parts=("test", "train") if arguments.gap else ("test",))
     if arguments.ensemble:
         check_members(list(map(model_name, arguments.model or list_fitting(arguments.models_dir, class_names))))

@@ -18,9 +18,11 @@ from src.evaluation.artefacts import Predictions, save_comparison, save_evaluati
 from src.evaluation.calibration import average_logits
 from src.evaluation.metrics import Evaluation, SeenPictures, evaluate_predictions
 from src.evaluation.pairs import PairedComparison, compare_pairs, save_pairs
+from src.judging import measure_verdicts, rate_unknown
 from src.loading.parts import get_data_generator
 from src.model_choice import ENSEMBLE, check_members, describe_mismatch, list_bundles, plain_facts
 from src.progress import say, track
+from src.verdicts import Judge, create_judge
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,19 @@ def judge_models(arguments: Namespace, class_names: list[str]) -> Iterator[tuple
     options = {"data": arguments.data, "batch_size": arguments.batch_size, "flips": arguments.flips}
     known, estimated = KnownPictures(), CrossValidatedModels(arguments.data, class_names, arguments.models_dir)
     for bundle in _load_fitting(arguments, class_names):
+        judge = create_judge(bundle)
         try:
-            parts = [predict_part(bundle, class_names, part, **options) for part in _list_parts(arguments)]
+            parts = [predict_part(bundle, class_names, part, judge=judge, **options) for part in _list_parts(arguments)]
+            unknown = _ask_unknown(bundle, judge, arguments)
         except ModelError as error:
             if arguments.model:
                 raise
             say(f"Skipped: {error}.")
             continue
-        record = {"temperature": bundle.temperature, "seen": known.find(bundle, parts[0].paths)}
+        test = parts[0]
+        record = {"temperature": bundle.temperature, "seen": known.find(bundle, test.paths)}
+        if judge:
+            record["trust"] = measure_verdicts(judge, test.labels, test.probabilities, test.novelties, unknown)
         origin = {"network": bundle.digest}
         if found := estimated.find(bundle, len(parts[0].paths)):
             origin["cross_validated"] = found
@@ -140,8 +147,25 @@ def remove_ensemble(output: Path) -> None:
         shutil.rmtree(output / ENSEMBLE)
 
 
+def _ask_unknown(bundle: Bundle, judge: Judge | None, arguments: Namespace) -> np.ndarray | None:
+    """Novelties of the pictures of --unknown; None where there are none, or nothing that tells them, which is said."""
+    if not arguments.unknown_pictures:
+        return None
+    found = judge and rate_unknown(bundle, judge, arguments.unknown_pictures, arguments.batch_size)
+    if found is None:
+        say(f"{bundle.name} has no record by which --unknown pictures could be told; train it anew.")
+    return found
+
+
 def predict_part(
-    bundle: Bundle, class_names: list[str], part: str, *, data: str | Path, batch_size: int = 32, flips: bool = False
+    bundle: Bundle,
+    class_names: list[str],
+    part: str,
+    *,
+    data: str | Path,
+    batch_size: int = 32,
+    flips: bool = False,
+    judge: Judge | None = None,
 ) -> Predictions:
     """A bundle's answers on all pictures of one part, not augmented, in the order of their sorted paths.
 
@@ -150,6 +174,7 @@ def predict_part(
         data: folder with the part.
         batch_size: pictures in a batch; changes the speed only.
         flips: as for ``Classifier.predict``.
+        judge: rates how unlike the training pictures they are; None leaves that out.
     """
     pictures = get_data_generator(
         data,
@@ -162,16 +187,21 @@ def predict_part(
         memory_gb=0,  # each picture is read once
         class_names=class_names,
     )
-    before = np.concatenate(
-        [
-            bundle.answer(bundle.preprocess(pictures[index][0]), flips=flips)
-            for index in track(range(len(pictures)), what=f"  {bundle.name} on {part}", unit="batches")
-        ]
-    )
+    answers, rated = [], []
+    for index in track(range(len(pictures)), what=f"  {bundle.name} on {part}", unit="batches"):
+        inputs = bundle.preprocess(pictures[index][0])
+        if judge is None:
+            answers.append(bundle.answer(inputs, flips=flips))
+            continue
+        probabilities, features = bundle.answer_with_features(inputs, flips=flips)
+        answers.append(probabilities)
+        rated.append(judge.rate(features))
+    before = np.concatenate(answers)
+    novelties = np.concatenate(rated) if rated and rated[0] is not None else None
     after = bundle.soften(before)
     before, after = (align_classes(answers, bundle.class_names, class_names) for answers in (before, after))
     labels = np.asarray(pictures.classes)
-    return Predictions(list(pictures.filepaths), labels, after, None if bundle.temperature == 1 else before)
+    return Predictions(list(pictures.filepaths), labels, after, None if bundle.temperature == 1 else before, novelties)
 
 
 def _list_parts(arguments: Namespace) -> tuple[str, ...]:
@@ -192,7 +222,7 @@ def _judge(
     Args:
         origin: ``network``, the digest of what has answered, None where it has none; of an ensemble its members';
             ``cross_validated`` where there is any.
-        record: temperature or members, as for ``evaluate_predictions``.
+        record: temperature or members and trust, as for ``evaluate_predictions``.
     """
     test, train = parts[0], parts[1] if len(parts) > 1 else None
     evaluation = evaluate_predictions(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command, show_control
 from src.files import format_json, harmless
+from src.limits import Limits
 from src.model_choice import (
     add_model_arguments,
     check_members,
@@ -18,15 +19,19 @@ from src.model_choice import (
     plain_facts,
 )
 from src.progress import say, track
-from src.settings import ENGINES, create_parser, positive_int, quiet_tensorflow
+from src.settings import ENGINES, add_options, create_parser, positive_int, quiet_tensorflow, read_options
 
 if TYPE_CHECKING:
     from src.bundle_facts import Classifier
+    from src.verdicts import Verdict
 
 EXAMPLES = """  python -m src.predict photo.jpg
   python -m src.predict holiday/ more/*.jpg --csv > classes.csv
   python -m src.predict photo.jpg --model imagenet --top 5
-  python -m src.predict photo.jpg --model baseline transfer --ensemble --flips"""
+  python -m src.predict photo.jpg --model baseline transfer --ensemble --flips
+  python -m src.predict holiday/ --accept-errors 0.01      more answers are unsure, fewer of the others wrong"""
+
+_NAMED = 5  # possible classes of an unsure answer
 
 
 def load_classifier(name: str, arguments) -> "Classifier":
@@ -48,31 +53,57 @@ def load_classifier(name: str, arguments) -> "Classifier":
 
 
 def predict_pictures(
-    members: Sequence["Classifier"], paths: list[str], *, top: int = 3, batch_size: int = 32, flips: bool = False
+    members: Sequence["Classifier"],
+    paths: list[str],
+    *,
+    top: int = 3,
+    batch_size: int = 32,
+    flips: bool = False,
+    limits: Limits | None = None,
 ) -> tuple[list[dict], list[dict]]:
     """Predict pictures in batches, by one classifier or by several together; unreadable ones are listed, not raised.
 
+    Args:
+        limits: what verdicts are to hold to.
+
     Returns:
-        ``predictions``: path, class, class_index, confidence (0..1) and ``top``, a list of class and confidence;
-        ``failed``: path and reason.
+        ``predictions``: path, class, class_index, confidence (0..1) and ``top``, a list of class and confidence; known,
+        novelty, sure as of ``verdicts.Verdict``, and ``classes``, names and confidences of those that are possible; all
+        four None where nothing can be said. ``failed``: path and reason.
     """
     from src.ensemble import predict_in_batches
+    from src.verdicts import create_judges
 
-    class_names = members[0].class_names
+    class_names, (judge, notes) = members[0].class_names, create_judges(members, limits)
+    for note in notes:
+        say(note)
     predictions, failed = [], []
     with track(total=len(paths), what="Predicting") as progress:
-        for read, probabilities, failures in predict_in_batches(members, paths, batch_size, flips=flips):
+        for read, probabilities, features, failures in predict_in_batches(members, paths, batch_size, flips=flips):
             failed += [{"path": failure.path, "reason": failure.reason} for failure in failures]
-            predictions += [_record(class_names, paths[index], row, top) for index, row in zip(read, probabilities)]
+            for index, row, verdict in zip(read, probabilities, judge(probabilities, features)):
+                predictions.append(_record(class_names, paths[index], row, top, verdict))
             progress.update(len(read) + len(failures))
     return predictions, failed
 
 
-def _record(class_names: Sequence[str], path: str, probabilities, top: int) -> dict:
+def _record(class_names: Sequence[str], path: str, probabilities, top: int, verdict: "Verdict") -> dict:
+    def name(places) -> list[dict]:
+        return [{"class": class_names[i], "confidence": round(float(probabilities[i]), 6)} for i in places]
+
     order = probabilities.argsort()[::-1][:top]
-    ranked = [{"class": class_names[i], "confidence": round(float(probabilities[i]), 6)} for i in order]
-    return {"path": path, "class": ranked[0]["class"], "class_index": int(order[0]),
-            "confidence": ranked[0]["confidence"], "top": ranked}  # fmt: skip
+    ranked = name(order)
+    return {
+        "path": path,
+        "class": ranked[0]["class"],
+        "class_index": int(order[0]),
+        "confidence": ranked[0]["confidence"],
+        "top": ranked,
+        "known": verdict.known,
+        "novelty": None if verdict.novelty is None else round(verdict.novelty, 4),
+        "sure": verdict.sure,
+        "classes": None if verdict.classes is None else name(verdict.classes),
+    }
 
 
 def _write(arguments, predictions: list[dict], failed: list[dict]) -> None:
@@ -81,15 +112,39 @@ def _write(arguments, predictions: list[dict], failed: list[dict]) -> None:
         return
     if arguments.csv:
         writer = csv.writer(sys.stdout)
-        writer.writerow(["path", "class", "confidence", "runners_up"])
+        writer.writerow(["path", "class", "confidence", "runners_up", "known", "novelty", "sure", "classes"])
         for row in predictions:
-            others = "; ".join(f"{other['class']} {other['confidence']:.4f}" for other in row["top"][1:])
-            writer.writerow(map(harmless, [row["path"], row["class"], f"{row['confidence']:.4f}", others]))
+            cells = [row["path"], row["class"], f"{row['confidence']:.4f}", _list_classes(row["top"][1:])]
+            cells += [*_words(row), _list_classes(row["classes"] or [])]
+            writer.writerow(map(harmless, cells))
         return
     for row in predictions:
-        others = ", ".join(f"{other['class']} {other['confidence']:.1%}" for other in row["top"][1:])
-        line = f"{row['path']}: {row['class']} {row['confidence']:.1%}" + (f"  (then {others})" if others else "")
-        print(show_control(line))
+        print(show_control(f"{row['path']}: {_describe(row)}"))
+
+
+def _list_classes(classes: list[dict]) -> str:
+    return "; ".join(f"{each['class']} {each['confidence']:.4f}" for each in classes)
+
+
+def _words(row: dict) -> list[str]:
+    """Known, novelty and sure as cells of a table, "" where nothing can be said."""
+    known, sure = ({True: "yes", False: "no"}.get(row[name], "") for name in ("known", "sure"))
+    return [known, "" if row["novelty"] is None else f"{row['novelty']:.4f}", sure]
+
+
+def _describe(row: dict) -> str:
+    """One prediction for people: an unlike picture, an unsure answer with the possible classes, or the classes."""
+    if row["known"] is False:
+        nearest = f"{row['class']} {row['confidence']:.1%}"
+        return f"unlike the pictures this model was trained on (nearest: {nearest})"
+    possible = row["classes"] if row["sure"] is False else []
+    if len(possible) > 1:
+        named = [f"{each['class']} {each['confidence']:.1%}" for each in possible[:_NAMED]]
+        further = [f"one of {len(possible) - _NAMED} others"] if len(possible) > _NAMED else []
+        return f"unsure: {' or '.join(named + further)}"
+    others = ", ".join(f"{other['class']} {other['confidence']:.1%}" for other in row["top"][1:])
+    line = f"{row['class']} {row['confidence']:.1%}" + (f"  (then {others})" if others else "")
+    return f"unsure: {line}" if row["sure"] is False else line
 
 
 def _parse(argv):
@@ -114,6 +169,7 @@ def _parse(argv):
         help="what computes: openvino is the network saved in the bundle, quick to start; keras the original, which "
         "takes a GPU where there is one; auto the first where it is there",
     )
+    add_options(parser, Limits)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON line")
     form.add_argument("--csv", action="store_true", help="print CSV")
@@ -174,6 +230,7 @@ def main(argv=None) -> int:
 
         check_same_classes(members)
     options = {"top": arguments.top, "batch_size": arguments.batch_size, "flips": arguments.flips}
+    options["limits"] = read_options(Limits, arguments)
     predictions, failed = predict_pictures(members, paths, **options)
     _write(arguments, predictions, failed)
     for failure in failed:

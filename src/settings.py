@@ -202,6 +202,7 @@ positive_float = _number(float, lambda value: 0 < value < math.inf, "a number gr
 auto_or_positive_float = _number(float, lambda value: 0 < value < math.inf, "'auto' or a number greater than 0", "auto")
 natural_float = _number(float, lambda value: 0 <= value < math.inf, "a number of at least 0")
 share = _number(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+inner_share = _number(float, lambda value: 0 < value < 1, "a number above 0 and below 1")
 share_below_one = _number(float, lambda value: 0 <= value < 1, "a number from 0 to below 1")
 up_to_ten = _number(float, lambda value: 0 <= value <= 10, "a number from 0 to 10")
 

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     **dict.fromkeys(
-        ("settings", "errors", "files", "atomic", "locks", "intervals", "progress", "ranking", "threads"), 0
+        ("settings", "errors", "files", "atomic", "locks", "intervals", "limits", "progress", "ranking", "threads"), 0
     ),
     **dict.fromkeys(
         (
@@ -26,11 +26,23 @@ LAYERS = {
     ),
     "evaluation_plotting": 1,
     "estimation_plotting": 1,
+    "novelty_plotting": 1,
     **dict.fromkeys(("datasets", "loading", "networks", "explainers", "evaluation", "exporting"), 2),
     **dict.fromkeys(("training", "bundle", "bundle_facts", "frozen_bundle", "model_choice"), 3),
-    **dict.fromkeys(("calibrate", "ensemble"), 3),
+    **dict.fromkeys(("calibrate", "ensemble", "held_out", "verdicts"), 3),
     **dict.fromkeys(
-        ("auditing", "evaluating", "explaining", "comparing", "tensorboard_log", "recipes", "reporting", "sweeping"), 4
+        (
+            "auditing",
+            "evaluating",
+            "judging",
+            "explaining",
+            "comparing",
+            "tensorboard_log",
+            "recipes",
+            "reporting",
+            "sweeping",
+        ),
+        4,
     ),
     "estimating": 4,
     "webapp": 4,

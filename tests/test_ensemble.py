@@ -45,7 +45,7 @@ MEMBERS = [
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_members_of_other_sizes_and_orders_are_averaged_by_name(paths, batch_size):
     read, rows, failures = [], [], []
-    for places, probabilities, failed in predict_in_batches(MEMBERS, paths, batch_size):
+    for places, probabilities, _, failed in predict_in_batches(MEMBERS, paths, batch_size):
         read += places
         rows.append(probabilities)
         failures += failed
@@ -57,7 +57,7 @@ def test_members_of_other_sizes_and_orders_are_averaged_by_name(paths, batch_siz
 
 
 def test_one_alone_answers_for_itself(paths):
-    ((read, rows, _),) = predict_in_batches(MEMBERS[1:], paths, 9)
+    ((read, rows, _, _),) = predict_in_batches(MEMBERS[1:], paths, 9)
     np.testing.assert_array_equal(rows, MEMBERS[1].predict(MEMBERS[1].prepare([paths[i] for i in read])))
 
 
@@ -69,7 +69,7 @@ def test_a_file_that_goes_between_two_readers_is_left_out(paths):
         return original(paths[2] if path == paths[0] else path)
 
     object.__setattr__(gone, "read", read)
-    ((found, rows, failures),) = predict_in_batches([MEMBERS[0], gone], paths, 9)
+    ((found, rows, _, failures),) = predict_in_batches([MEMBERS[0], gone], paths, 9)
     assert found == [1, 3, 4] and len(rows) == 3 and len(failures) >= 1
     alone = MEMBERS[0].predict(MEMBERS[0].prepare([paths[i] for i in found]))
     np.testing.assert_allclose(rows, alone, rtol=1e-5)

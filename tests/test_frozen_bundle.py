@@ -53,7 +53,7 @@ def test_its_answers_are_those_of_keras(folder, count):
 
 def test_its_outputs_are_named_and_hold_the_target_layers_activations(folder, model):
     outputs = load_frozen_bundle("transfer", folder.parent).engine.run(_inputs(2))
-    assert set(outputs) == {BASELINE_TARGET_LAYER, "logits", "probabilities"}
+    assert set(outputs) == {BASELINE_TARGET_LAYER, "logits", "probabilities", "features"}
     for name in (BASELINE_TARGET_LAYER, "logits"):
         expected = keras.Model(model.inputs, model.get_layer(name).output)(_inputs(2))
         np.testing.assert_allclose(outputs[name], expected, atol=1e-4 * np.abs(expected).max())

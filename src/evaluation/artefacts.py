@@ -19,6 +19,7 @@ from src.evaluation_plotting import (
 )
 from src.files import write_csv, write_json
 from src.imaging import read_image
+from src.novelty_plotting import plot_novelty
 from src.plotting import plot_comparison, plot_confusion_matrix
 
 SHEET_PICTURES = 24
@@ -32,12 +33,14 @@ class Predictions:
         paths, labels: of the pictures; int (N,).
         probabilities: float32 (N, C).
         before: the same before the temperature.
+        novelties: float64 (N,), how unlike the training pictures they are, as shares of the threshold.
     """
 
     paths: list[str]
     labels: np.ndarray
     probabilities: np.ndarray
     before: np.ndarray | None = None
+    novelties: np.ndarray | None = None
 
     @cached_property
     def predicted(self) -> np.ndarray:
@@ -65,7 +68,8 @@ def save_evaluation(
     class_names: list[str],
     origin: dict | None = None,
 ) -> None:
-    """Write all that there is to see of one model; errors.png only where there are wrong answers.
+    """Write all that there is to see of one model; errors.png only where there are wrong answers, novelty.png
+    only where unlike pictures are told.
 
     Args:
         origin: of what was evaluated and how, to stand in metrics.json as well: digests, the command.
@@ -81,6 +85,7 @@ def save_evaluation(
     )
     _plot_calibration(folder, evaluation)
     _plot_coverage(folder, evaluation.selective)
+    _plot_novelty(folder, evaluation)
     _save_tables(folder, predictions, class_names)
     _draw_errors(folder, predictions, class_names)
     _draw_top_losses(folder, predictions, class_names)
@@ -104,6 +109,14 @@ def _plot_coverage(folder: Path, selective: RiskCoverage) -> None:
     points, marked = list_coverage_points(selective)
     title = f"{folder.name}: when the unsure answers are refused (AURC {selective.aurc:.4f})"
     plot_coverage(points, marked, folder / "coverage.png", title=title)
+
+
+def _plot_novelty(folder: Path, evaluation: Evaluation) -> None:
+    trust, path = evaluation.trust, folder / "novelty.png"
+    if trust is None or trust.histogram is None:
+        path.unlink(missing_ok=True)  # an earlier model's
+        return
+    plot_novelty(trust.histogram, path, title=f"{folder.name}: how unlike the training pictures others are")
 
 
 def list_coverage_points(selective: RiskCoverage) -> tuple[list[CoveragePoint], list[CoveragePoint]]:

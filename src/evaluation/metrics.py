@@ -8,6 +8,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, r
 
 from src.evaluation.calibration import BINS, Calibration, measure_calibration
 from src.evaluation.selective import COVERAGES, RiskCoverage, trade_coverage
+from src.evaluation.trust import Trust
 from src.intervals import Interval, share_difference_interval, wilson_interval
 
 # A model that gives this share of the pictures one class, though it misses most of the others', has learnt next to
@@ -83,6 +84,7 @@ class Evaluation:
         temperature: what the model's logits are divided by; None for an ensemble, whose members have their own.
         members: the models of an ensemble; empty for one model.
         seen: which of the pictures the model has learned from; None where it has no record of them.
+        trust: what its verdicts are worth; None where it has no record of held-out pictures.
     """
 
     n: int
@@ -103,6 +105,7 @@ class Evaluation:
     temperature: float | None = 1.0
     members: tuple[str, ...] = ()
     seen: SeenPictures | None = None
+    trust: Trust | None = None
 
     @property
     def right(self) -> int:
@@ -129,6 +132,7 @@ class Evaluation:
             "temperature": self.temperature,
             "members": list(self.members),
             "seen_in_training": None if self.seen is None else self.seen.as_json(),
+            "trust": None if self.trust is None else self.trust.as_json(),
             "n": self.n,
         }
 
@@ -170,6 +174,7 @@ def evaluate_predictions(
     temperature: float | None = 1.0,
     members: Sequence[str] = (),
     seen: SeenPictures | None = None,
+    trust: Trust | None = None,
 ) -> Evaluation:
     """All figures.
 
@@ -178,7 +183,7 @@ def evaluate_predictions(
         probabilities: float (N, C).
         before: the same before the temperature; None where there is none.
         train: how many answers on the training part are right, and how many there are; for the gap.
-        flips, temperature, members, seen: for the record.
+        flips, temperature, members, seen, trust: for the record.
     """
     labels, probabilities = np.asarray(labels, int), np.asarray(probabilities, float)
     count = len(class_names)
@@ -221,6 +226,7 @@ def evaluate_predictions(
         temperature=temperature,
         members=tuple(members),
         seen=seen,
+        trust=trust,
     )
 
 

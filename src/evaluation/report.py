@@ -2,6 +2,8 @@
 
 from src.evaluation.metrics import Evaluation
 from src.evaluation.selective import COVERAGES
+from src.evaluation.trust import Trust
+from src.intervals import wilson_interval
 
 
 def format_report(name: str, result: Evaluation) -> str:
@@ -24,7 +26,36 @@ def format_report(name: str, result: Evaluation) -> str:
     if result.confused:
         pairs = ", ".join(f"{true} taken for {given} ({count})" for true, given, count in result.confused[:3])
         lines.append(f"  most confused: {pairs}")
-    return "\n".join(lines + _format_confidences(result))
+    return "\n".join(lines + _format_confidences(result) + (_format_trust(result.trust) if result.trust else []))
+
+
+def _format_trust(trust: Trust) -> list[str]:
+    """A few lines on verdicts, each share with its 95% interval."""
+    asked, lines = trust.thresholds, []
+
+    def share(count: int, total: int) -> str:
+        low, high = wilson_interval(count, total)
+        return f"{count} of {total}, {count / max(total, 1):.3f} (95% interval {low:.3f} to {high:.3f})"
+
+    if trust.known is not None:
+        lines.append(f"  like the training pictures (asked {asked['keep']:g}): {share(trust.known, trust.n)}")
+    if trust.sure is None:
+        lines.append(f"  sure answers: {asked['n']} held-out pictures are too few to tell them")
+    else:
+        lines.append(
+            f"  sure answers: {trust.sure / trust.n:.3f} of all; right of these (asked "
+            f"{1 - asked['accept_errors']:g}): {share(trust.sure_right, trust.sure)}"
+        )
+    sets = ", ".join(
+        f"{found.covered / found.n:.3f} (asked {coverage:g}; {found.mean_size:.2f} classes on average)"
+        for coverage, found in trust.sets.items()
+    )
+    lines.append(f"  the set of possible classes holds the true one in {sets}")
+    if trust.unknown is not None:
+        lines.append(
+            f"  unknown pictures: AUROC {trust.unknown_auroc:.3f}, told as unlike {share(trust.refused, trust.unknown)}"
+        )
+    return lines
 
 
 def _format_confidences(result: Evaluation) -> list[str]:

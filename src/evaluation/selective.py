@@ -68,3 +68,39 @@ def trade_coverage(confidences: np.ndarray, right: np.ndarray) -> RiskCoverage:
     # The expected number of wrong answers among the n surest grows by the group's share of them from one to the next.
     expected = np.repeat(wrong / sizes, sizes).cumsum()
     return RiskCoverage(points, float((expected / np.arange(1, len(right) + 1)).mean()))
+
+
+def confidence_threshold(confidences: np.ndarray, right: np.ndarray, error_rate: float) -> float | None:
+    """The least confidence from which on an answer may be called sure.
+
+    Of the n held-out answers of at least this confidence w are wrong, and (w + 1) / (n + 1) is at most ``error_rate``:
+    as if the next answer were wrong, too. The threshold falls from the surest answers on, as soon as they are enough
+    for that, and stops where it first fails. So the choice among many thresholds makes it little too good: over draws
+    of 60 held-out answers the share of wrong ones among the sure was below what was asked on average, but for a
+    classifier that was hardly ever sure (docs/few_pictures.md). It is no guarantee for one draw.
+
+    Args:
+        confidences: float (N,), N >= 1, of answers to pictures that the model was not trained on.
+        right: bool (N,).
+        error_rate: the share of wrong answers among the sure ones that is still acceptable, above 0 and below 1.
+
+    Returns:
+        Infinity where no threshold will do; None where N answers are too few to tell even if all are right: fewer than
+        1 / ``error_rate`` - 1, 19 for 0.05.
+
+    Raises:
+        ValueError: other shapes or rates.
+    """
+    if not 0 < error_rate < 1:
+        raise ValueError(f"an error rate is above 0 and below 1. Received: {error_rate}")
+    needed, threshold = 1 / error_rate - 1 - 1e-9, math.inf
+    points = trade_coverage(confidences, right).points
+    if points[-1].n < needed:
+        return None
+    for point in points:
+        if point.n < needed:
+            continue
+        if point.n - point.right + 1 > error_rate * (point.n + 1) + 1e-9:
+            break
+        threshold = point.threshold
+    return threshold

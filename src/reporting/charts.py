@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from markupsafe import Markup
@@ -13,6 +13,7 @@ from src.drawing import BLUE, GRAY, GREEN, ORANGE, render_svg
 from src.evaluation.artefacts import list_coverage_points
 from src.evaluation.selective import RiskCoverage
 from src.evaluation_plotting import INK, ReliabilityPanel, draw_coverage, draw_reliability
+from src.novelty_plotting import draw_novelty
 from src.plotting import draw_training_curve, find_phase_boundary
 
 _SIZE = (440, 320)  # pixels, at which text can be read on a telephone
@@ -71,6 +72,14 @@ def draw_refusal(name: str, curve: RiskCoverage) -> Markup:
         lambda axes: draw_coverage(axes, points, marked),
         f"{name}: accuracy {curve.points[-1].accuracy:.3f} where every picture is answered, {half.accuracy:.3f} where "
         "only the surest half is",
+    )
+
+
+def draw_novelties(name: str, histogram: Mapping[str, Sequence]) -> Markup:
+    """How unlike the training pictures others are, of the histogram that metrics.json holds."""
+    told = ", ".join(f"{sum(counts)} {kind.replace('_', '-')}" for kind, counts in histogram.items() if kind != "edges")
+    return draw_chart(
+        lambda axes: draw_novelty(axes, histogram), f"{name}: novelty of {told} pictures; above 1 they count as unlike"
     )
 
 

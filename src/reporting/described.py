@@ -16,6 +16,7 @@ from src.reporting.charts import draw_curves, draw_honesty, draw_refusal
 from src.reporting.pictures import PicturePool
 from src.reporting.results import DataResults, ModelResults
 from src.reporting.schema import BUNDLE
+from src.reporting.trust import describe_trust
 
 SAMPLES, SAMPLES_IN_ALL = 6, 120  # pictures of each class
 FINDINGS = 12  # pictures of each kind
@@ -71,6 +72,7 @@ def describe_model(model: ModelResults, pool: PicturePool) -> dict:
             draw_honesty(model.name, metrics["calibration"]["reliability"], metrics["calibration"]["ece"]),
             draw_refusal(model.name, curve),
         ],
+        "trust": describe_trust(model, pool),
         "per_class": _describe_classes(metrics),
         "matrix": _describe_matrix(metrics),
         "settings": sorted((facts["settings"] or {}).items()),

@@ -21,6 +21,7 @@ from src.files import read_table
 from src.loading.folder import list_pictures
 from src.model_choice import BUNDLE_FILE, list_bundles
 from src.reporting.schema import AUDIT, BUNDLE, COMPARISON, EXPLAINED, METHOD, METRICS, conform, read_checked
+from src.reporting.trust import is_whole
 from src.settings import PARTS
 
 Read = TypeVar("Read")
@@ -235,6 +236,7 @@ def _agree(metrics: dict, answers: list[Answer]) -> bool:
         and metrics["n"] == len(answers)
         and math.isclose(right, metrics["accuracy"], abs_tol=1e-9)
         and len(metrics["interval"]) == 2
+        and is_whole(metrics["trust"], len(answers))
         and math.isclose(loss, metrics["calibration"]["nll"], rel_tol=_NLL, abs_tol=_NLL)
     )
 

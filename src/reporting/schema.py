@@ -30,6 +30,25 @@ class Maybe:
 _CLASS = {"precision": float, "recall": float, "f1": float, "support": int}
 _POINT = {"coverage": float, "n": int, "accuracy": float, "interval": [float], "threshold": float}
 _BIN = {"n": int, "right": int, "confidence": Maybe(float)}
+_SHARE = {"count": int, "n": int, "share": Maybe(float), "interval": [float]}
+_SET = {"asked": float, "coverage": float, "interval": [float], "mean_size": float, "singletons": float, "n": int}
+# Of metrics.json, as evaluation.trust writes it.
+_TRUST = {
+    "thresholds": {
+        "n": int,
+        "origin": str,
+        "keep": float,
+        "accept_errors": float,
+        "sure_from": Maybe(float),
+    },
+    "known": Maybe(_SHARE),
+    "sure": Maybe(_SHARE),
+    "right_of_sure": Maybe(_SHARE),
+    "sets": [_SET],
+    "unknown": Maybe({"auroc": float, "refused": _SHARE}),
+    "least_like": [[float]],
+    "histogram": Maybe({"edges": [float], "held_out": Maybe([int]), "test": Maybe([int]), "unknown": Maybe([int])}),
+}
 METRICS = {
     "n": int,
     "accuracy": float,
@@ -46,6 +65,7 @@ METRICS = {
     "seen_in_training": Maybe(
         {"identical": [str], "near_copies": [str], "n_others": int, "accuracy_on_others": Maybe(float)}
     ),
+    "trust": Maybe(_TRUST),
     "members": Maybe([str]),
     "member_networks": Maybe([Maybe(str)]),
     "network": Maybe(str),

@@ -16,6 +16,10 @@ class Prediction(BaseModel):
 
     model: str
     classes: list[Probability]
+    known: bool | None = Field(description="whether the picture is like those the model was trained on; null: unknown")
+    novelty: float | None = Field(description="how unlike them it is; above 1 it is not known")
+    sure: bool | None = Field(description="whether of such answers at most 5% are wrong")
+    possible: list[str] | None = Field(description="classes that hold the true one in 90% of pictures")
     seconds: float = Field(description="of reading and computing, without waiting")
 
 

@@ -3,6 +3,7 @@
 (() => {
   const settings = JSON.parse(document.getElementById("settings").textContent);
   const CLASSES = 8; // with their confidences
+  const POSSIBLE = 5; // classes of an unsure answer that are named
   const element = (id) => document.getElementById(id);
   const find = (selector, within = document) => within.querySelector(selector);
   let picture = null; // the last one that could be read
@@ -101,11 +102,22 @@
     if (result.hidden) requestAnimationFrame(() => element("answer").scrollIntoView({ block: "nearest" }));
     result.hidden = false;
     element("verdict").textContent = `${best.class} (${percent(best.probability)})`;
+    const doubt = judged(first);
+    element("judged").hidden = !doubt;
+    element("judged").textContent = doubt;
     say(`${found.map((each) => `${each.title}: ${each.seconds.toFixed(2)} s`).join(", ")}.`);
     find(".panels").replaceChildren(panel(first, null), ...found.map((each) => panel(each, each)));
     const list = find(".confidences"), focused = list.contains(document.activeElement);
     list.replaceChildren(...first.classes.slice(0, CLASSES).map((row) => confidence(row, first)));
     if (focused) (find("[aria-pressed=true]", list) || find("button", list)).focus(); // it stays with the class
+  }
+
+  // What speaks against the answer, in a sentence; "" for nothing.
+  function judged(answer) {
+    if (answer.known === false) return "Unlike the pictures that this model was trained on: it may be none of its classes.";
+    if (answer.sure !== false) return "";
+    const others = answer.possible.length - POSSIBLE, named = answer.possible.slice(0, POSSIBLE).join(" or ");
+    return answer.possible.length > 1 ? `Unsure: ${named}${others > 0 ? `, or one of ${others} others` : ""}.` : "Unsure.";
   }
 
   function about(answer) {

@@ -21,6 +21,7 @@ from src.heatmap_drawing import heatmap_layer, scale_maximum
 from src.model_choice import BUNDLE_FILE, model_name, plain_facts
 from src.progress import say
 from src.reporting.results import read_results
+from src.webapp.judged import Judged
 from src.webapp.uploads import Upload, encode_jpeg, encode_png
 
 TASKS = 8  # pairs of model and class set against others, each with graphs of its own, that are kept
@@ -52,6 +53,7 @@ class Service:
         self._arguments = arguments
         self._bundles: dict[str, Bundle] = {}
         self._states: dict[str, object] = {}
+        self._judged: dict[str, Judged] = {}
         self._tasks: OrderedDict[tuple[str, int | None], Task] = OrderedDict()
         self._explainers: dict[tuple[str, int | None, str], Explainer] = {}
 
@@ -74,6 +76,7 @@ class Service:
         """What is known of a model that was trained anew."""
         say(f"{name} was trained anew; it is loaded again.")
         del self._bundles[name]
+        self._judged.pop(name, None)
         self._tasks = OrderedDict((key, task) for key, task in self._tasks.items() if key[0] != name)
         self._explainers = {key: each for key, each in self._explainers.items() if key[0] != name}
         self.__dict__.pop("errors", None)
@@ -110,10 +113,12 @@ class Service:
         bundle = self.bundle(model)
         start = time.perf_counter()
         explained = self._task(model, None).explained_model
-        _, probabilities = explained.answer(upload.prepare(bundle)[None])
+        inputs = upload.prepare(bundle)[None]
+        probabilities = bundle.soften(explained.answer(inputs)[1])[0]
         return {
             "model": model,
-            "classes": _rank(bundle, bundle.soften(probabilities)[0], top),
+            "classes": _rank(bundle, probabilities, top),
+            **self._judge(model, inputs, probabilities),
             "seconds": round(time.perf_counter() - start, 4),
         }
 
@@ -134,7 +139,8 @@ class Service:
         start = time.perf_counter()
         asked = self._create(bundle, model, method, class_name, versus)
         explainer = self._explainer(asked, model)
-        explanation = explainer.explain(upload.prepare(bundle)[None], asked.class_index)
+        inputs = upload.prepare(bundle)[None]
+        explanation = explainer.explain(inputs, asked.class_index)
         heatmap = explanation.heatmaps[0]
         bundle.check_finite(heatmap)
         clip = CLIP if EXPLAINERS[method].scattered else 0.0
@@ -145,6 +151,7 @@ class Service:
             "method": method,
             "title": EXPLAINERS[method].title,
             "classes": _rank(bundle, explanation.probabilities[0], None),
+            **self._judge(model, inputs, explanation.probabilities[0]),
             "explained": bundle.class_names[int(explanation.class_index[0])],
             "versus": versus and bundle.class_names[asked.versus],
             "signed": explainer.signed,
@@ -166,6 +173,12 @@ class Service:
             self.explain(Upload.open(gray), default, "gradcam")
         except UserError as error:  # a network without convolutions can be asked, though not by this method
             say(f"{default} cannot be explained by Grad-CAM: {error}.")
+
+    def _judge(self, model: str, inputs: np.ndarray, probabilities: np.ndarray) -> dict:
+        """The verdict on one picture's answer, which has been checked."""
+        if model not in self._judged:
+            self._judged[model] = Judged(self.bundle(model), self._arguments.engine)
+        return self._judged[model].describe(inputs, probabilities)
 
     def _ask(self, method: str, class_name: str | None, versus: str | None) -> Namespace:
         """What ``python -m src.gradcam`` would be asked on its command line."""

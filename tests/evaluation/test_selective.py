@@ -1,11 +1,12 @@
 """Accuracy against coverage, by hand."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 
-from src.evaluation.selective import trade_coverage
+from src.evaluation.selective import confidence_threshold, trade_coverage
 
 
 def test_the_curve_by_hand():
@@ -48,3 +49,41 @@ def test_extremes_and_wrong_shapes():
     for confidences, right in ((np.ones(2), np.ones(3, bool)), (np.ones(0), np.ones(0, bool))):
         with pytest.raises(ValueError, match="Received"):
             trade_coverage(confidences, right)
+
+
+def test_the_least_confidence_of_sure_answers_by_hand():
+    confidences, right = np.linspace(0.99, 0.50, 50), np.ones(50, bool)
+    assert confidence_threshold(confidences, right, 0.05) == pytest.approx(0.5)
+    right[45] = False  # (1 + 1) / (n + 1) <= 0.05 takes 39
+    assert confidence_threshold(confidences, right, 0.05) == pytest.approx(0.5)
+    right[40] = False  # (2 + 1) / (n + 1) takes 59: the 45 before the second are sure
+    assert confidence_threshold(confidences, right, 0.05) == pytest.approx(confidences[44])
+    right[30] = False  # the 31st fails; that 39 would do no longer counts
+    assert confidence_threshold(confidences[:40], right[:40], 0.05) == pytest.approx(confidences[29])
+    assert confidence_threshold(confidences, right, 0.2) == pytest.approx(0.5)
+
+
+def test_too_few_answers_promise_nothing_and_bad_ones_are_never_sure():
+    few = np.linspace(1, 0.9, 18)
+    assert confidence_threshold(few, np.ones(18, bool), 0.05) is None
+    assert confidence_threshold(np.append(few, 0.8), np.ones(19, bool), 0.05) == 0.8
+    assert confidence_threshold(np.linspace(1, 0.5, 40), np.arange(40) % 2 == 1, 0.05) == math.inf
+    assert confidence_threshold(np.full(40, 0.7), np.arange(40) > 0, 0.05) == 0.7, "ties are sure together"
+    assert confidence_threshold(np.linspace(1, 0.5, 40), np.arange(40) != 3, 0.05) == math.inf, "one of the first 19"
+    for rate in (0, 1, -0.1, float("nan")):
+        with pytest.raises(ValueError, match="Received"):
+            confidence_threshold(few, np.ones(18, bool), rate)
+
+
+@pytest.mark.parametrize("count", [60, 200])
+def test_sure_answers_are_wrong_as_seldom_as_was_asked_on_average(count):
+    """Answers as right as they are sure, 90% in all: the share of wrong ones among the sure of new pictures."""
+    rng = np.random.default_rng(3)
+    shares = []
+    for _ in range(400):
+        confidences = 1 - 0.5 * rng.beta(0.5, 2, 2 * count)
+        right = rng.uniform(size=2 * count) < confidences
+        chosen = confidences[count:] >= confidence_threshold(confidences[:count], right[:count], 0.1)
+        shares.append([chosen.mean(), (~right[count:])[chosen].mean() if chosen.any() else 0.0])
+    sure, wrong = np.mean(shares, axis=0)
+    assert sure > 0.7 and 0.04 < wrong < 0.1

@@ -11,8 +11,12 @@ import numpy as np
 from src.bundle_facts import read_facts
 from src.datasets.seen import PictureRecord, load_record
 from src.errors import UserError
+from src.evaluation.novelty import fit_novelty
+from src.held_out import HeldOut, parse_held_out
 from src.imaging import INTERPOLATIONS, MAX_PIXELS
+from src.limits import Limits
 from src.training.feature_store import Column, FeatureStore, StoreKey
+from src.verdicts import Judge
 from tests.faults.fuzz_mutations import spoil_bytes, spoil_json
 
 BUNDLE = {
@@ -38,16 +42,25 @@ def _pictures() -> bytes:
     return stream.getvalue()
 
 
+@functools.cache
+def _held_out() -> bytes:
+    stream, features, labels = io.BytesIO(), np.random.default_rng(0).normal(size=(12, 5)), np.arange(12) % 3
+    novelty = fit_novelty(features, labels)
+    answers = np.full((12, 3), 1 / 3, np.float32)
+    HeldOut(labels, answers, novelty=novelty, scores=novelty.scores(features)).save(stream)
+    return stream.getvalue()
+
+
 def make(random: Random) -> bytes:
-    """One of three files, told apart by the first byte."""
-    kind = random.choice((0, 0, 0, 1, 2))
-    if kind == 2:
-        return b"\2" + spoil_bytes(random, _pictures())
+    """One of four files, told apart by the first byte."""
+    kind = random.choice((0, 0, 0, 1, 2, 3))
+    if kind >= 2:
+        return bytes([kind]) + spoil_bytes(random, (_pictures if kind == 2 else _held_out)())
     return bytes([kind]) + spoil_json(random, (BUNDLE, STORE)[kind])
 
 
 def check(data: bytes, folder: Path) -> bool:
-    return (_check_facts, _check_store, _check_pictures)[data[0]](data[1:], folder)
+    return (_check_facts, _check_store, _check_pictures, _check_held_out)[data[0]](data[1:], folder)
 
 
 def _check_facts(data: bytes, folder: Path) -> bool:
@@ -88,4 +101,16 @@ def _check_pictures(data: bytes, folder: Path) -> bool:
     count = len(record.digests)
     assert record.digests.shape == (count,) and record.digests.dtype == np.uint64, record.digests.dtype
     assert record.thumbnails.shape == (count, 32, 32) and record.thumbnails.dtype == np.uint8
+    return True
+
+
+def _check_held_out(data: bytes, folder: Path) -> bool:
+    try:
+        judge = Judge(parse_held_out(data, 3), 1.0, Limits())
+    except ValueError:
+        return False
+    novelty = judge.held_out.novelty
+    features = None if novelty is None else np.ones((1, novelty.means.shape[1]))
+    (verdict,) = judge.judge(np.full((1, 3), 1 / 3, np.float32), features)
+    assert verdict.novelty is None or verdict.novelty >= 0, verdict
     return True

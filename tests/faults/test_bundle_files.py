@@ -12,15 +12,18 @@ import pytest
 
 from src.bundle import load_bundle, load_pictures, save_bundle
 from src.errors import UserError
+from src.evaluation.novelty import fit_novelty
 from src.frozen_bundle import load_frozen_bundle
+from src.held_out import HeldOut
 from src.imaging import write_image
 from src.networks.baseline import BASELINE_TARGET_LAYER, build_baseline_model
+from src.verdicts import create_judge
 from tests.conftest import check_user_error, run_command
 
 pytestmark = pytest.mark.large
 
 NAMES = ["cat", "dog", "fox"]
-CHECKED = ["model.keras", "network.xml", "network.bin", "pictures.npz"]
+CHECKED = ["model.keras", "network.xml", "network.bin", "pictures.npz", "held_out.npz"]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,16 @@ def saved(tmp_path_factory) -> Path:
     return save_bundle(
         "own", folder, build_baseline_model(3, (32, 32)), class_names=NAMES, image_size=(32, 32),
         interpolation="bilinear", target_layer=BASELINE_TARGET_LAYER, info={}, pictures=[str(folder / "cat.png")],
+        evidence=_evidence(),
     )  # fmt: skip
+
+
+def _evidence() -> HeldOut:
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(30, 128)), np.arange(30) % 3
+    novelty = fit_novelty(features, labels)
+    answers = rng.dirichlet([1] * 3, 30).astype(np.float32)
+    return HeldOut(labels, answers, novelty=novelty, scores=novelty.scores(features))
 
 
 @pytest.fixture
@@ -65,8 +77,8 @@ def _adopt(folder: Path) -> None:
 def _use(folder: Path) -> dict[str, object]:
     """What each way of loading gave: None or an object, or the sentence of its refusal."""
     given = {}
-    ways = (load_bundle, lambda place: load_pictures(load_bundle(place)), load_frozen_bundle, _required)
-    for name, load in zip(("keras", "pictures", "openvino", "required"), ways):
+    ways = (load_bundle, lambda place: load_pictures(load_bundle(place)), load_frozen_bundle, _required, _judge)
+    for name, load in zip(("keras", "pictures", "openvino", "required", "judge"), ways):
         try:
             given[name] = load(folder)
         except UserError as error:
@@ -79,6 +91,14 @@ def _required(folder: Path) -> object:
     return load_frozen_bundle(folder, required=True)
 
 
+def _judge(folder: Path) -> object:
+    """Its verdicts on two pictures, or None where there are none to be had."""
+    judge = create_judge(load_frozen_bundle(folder) or load_bundle(folder))
+    found = judge and judge.judge(np.full((2, 3), 1 / 3), np.ones((2, 128)))
+    assert found is None or all(type(verdict.classes) is tuple for verdict in found)
+    return found
+
+
 @pytest.mark.parametrize("how", ["cut off", "half-copied", "changed", "missing"])
 @pytest.mark.parametrize("name", CHECKED)
 def test_a_damaged_file_is_told_by_its_digest(folder, name, how):
@@ -88,6 +108,8 @@ def test_a_damaged_file_is_told_by_its_digest(folder, name, how):
         assert "missing, cut off or changed" in given["keras"]
     elif name == "pictures.npz":
         assert given["pictures"] is None if how == "missing" else "cut off or changed" in given["pictures"]
+    elif name == "held_out.npz":
+        assert given["judge"] is None and given["keras"].class_names == tuple(NAMES)
     else:
         assert given["openvino"] is None and f"{name} cannot be read or was changed" in given["required"]
         assert given["keras"].class_names == tuple(NAMES)
@@ -102,7 +124,7 @@ def test_a_damaged_description_is_one_sentence_or_harmless(folder, seed):
 
 
 @pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("name", CHECKED[:3])
+@pytest.mark.parametrize("name", [*CHECKED[:3], "held_out.npz"])
 def test_a_strangers_damaged_network_is_one_sentence_or_harmless(folder, name, seed):
     _damage(folder / name, ("cut off", "half-copied", "changed", "changed")[seed % 4], seed)
     _adopt(folder)

@@ -7,6 +7,7 @@ import numpy as np
 
 from src.evaluation.artefacts import Predictions, save_evaluation
 from src.evaluation.metrics import evaluate_predictions
+from src.evaluation.trust import Answered, measure_trust
 from src.explainers.base import Explanation
 from src.explainers.stream import ExplainedPictures
 from src.explainers.summary import TrueClassMaps, save_heatmaps, summarize_test_part
@@ -40,11 +41,13 @@ def make_model(
     maps: bool = True,
     digest: str = "abc",
     fingerprint: str | None = None,
+    trusted: bool = False,
 ) -> np.ndarray:
     """One evaluated and explained model.
 
     Args:
         wrong: index of a test picture -> the class that it is taken for; the others are right.
+        trusted: with verdicts: the last picture has the highest novelty, 1.5, and alone is unlike; sure from 0.8.
 
     Returns:
         The raw maps float32 (N, 5, 7) for the predicted classes; those for the true classes are these, mirrored.
@@ -57,7 +60,15 @@ def make_model(
     sure = np.linspace(0.6, 0.99, len(paths))
     probabilities = np.tile(((1 - sure) / (len(class_names) - 1))[:, None], (1, len(class_names))).astype(np.float32)
     probabilities[np.arange(len(paths)), predicted] = sure
-    evaluation = evaluate_predictions(labels, probabilities, class_names)
+    novelties = np.append(np.linspace(0.2, 0.9, len(paths) - 1), 1.5)
+    trust = measure_trust(
+        {"n": 40, "origin": "validation", "keep": 0.95, "accept_errors": 0.05, "sure_from": 0.8},
+        {0.9: 0.3},
+        Answered(labels, probabilities, novelties, (sure >= 0.8) & (novelties <= 1)),
+        held_out=np.linspace(0.1, 1, 40),
+        unknown=np.linspace(0.8, 3, 12),
+    )
+    evaluation = evaluate_predictions(labels, probabilities, class_names, trust=trust if trusted else None)
     folder, origin = output / name, {"network": digest, "data": fingerprint}
     save_evaluation(
         folder,

@@ -25,7 +25,7 @@ def made(tmp_path_factory):
     """The written page, and the raw maps of its model "first"; a second model has neither maps nor wrong answers."""
     root = tmp_path_factory.mktemp("page")
     data = make_data(root / "data", HOSTILE)
-    heatmaps = make_model(root / "out", root / "models", "first", data, WRONG)
+    heatmaps = make_model(root / "out", root / "models", "first", data, WRONG, trusted=True)
     make_model(root / "out", root / "models", "second", data, {}, maps=False)
     make_audit(root / "out", data, [("train/owl/owl_0.png", "dark", "0.9", "dark <i>all over</i>", "", "")])
     results = read_results(data, root / "models", root / "out")

@@ -182,3 +182,44 @@ def test_errors_are_a_sentence(tmp_path, monkeypatch, capsys):
     Path("gradcam/report.html").mkdir()
     assert main([]) == 2 and "error:" in capsys.readouterr().err
     assert [path.name for path in Path("gradcam").iterdir() if path.name.startswith(".")] == []
+
+
+def test_verdicts_with_what_was_asked_and_what_came_of_it(tmp_path):
+    data = make_data(tmp_path / "data")
+    make_model(tmp_path / "out", tmp_path / "models", "trusted", data, {0: 1}, trusted=True)
+    make_model(tmp_path / "out", tmp_path / "models", "other", data, {})
+    results = read_results(data, tmp_path / "models", tmp_path / "out")
+    write_report(results, tmp_path / "report.html", "python -m src.report")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("Unlike pictures, unsure answers") == 1, "of the other model nothing is known"
+    assert "The thresholds are of 40 pictures that the network was not trained on (validation)" in page
+    rows = re.findall(r'<tr><th scope="row">(test pictures that count as known|sure answers that are right)</th>'
+                      r'<td class="number">([^<]+)</td><td class="number">([^<]+)</td>', page)  # fmt: skip
+    assert rows == [
+        ("test pictures that count as known", "0.95", "0.944"),
+        ("sure answers that are right", "0.95", "1.000"),
+    ]
+    assert "novelty 1.50, unlike" in page and page.count(", unlike") == 1
+    assert re.search(r"trusted: novelty of 40 held-out, 18 test, 12 unknown pictures", page)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"least_like": [[18, 1.5]]},
+        {"least_like": [[0]]},
+        {"histogram": {"edges": [0, 1], "test": [1, 2]}},
+        {"sure": None},
+        {"known": {"count": 1, "n": 2, "share": 0.5, "interval": [0.1]}},
+    ],
+)
+def test_damaged_verdicts_are_left_out_with_their_model(tmp_path, change):
+    data = make_data(tmp_path / "data")
+    make_model(tmp_path / "out", tmp_path / "models", "good", data, {}, maps=False)
+    make_model(tmp_path / "out", tmp_path / "models", "bad", data, {}, maps=False, trusted=True)
+    path = tmp_path / "out" / "bad" / "metrics.json"
+    assert [model.name for model in read_results(data, tmp_path / "models", tmp_path / "out").models] == ["bad", "good"]
+    metrics = json.loads(path.read_text())
+    path.write_text(json.dumps(metrics | {"trust": metrics["trust"] | change}))
+    results = read_results(data, tmp_path / "models", tmp_path / "out")
+    assert [model.name for model in results.models] == ["good"] and any("bad" in note for note in results.notes)

@@ -15,6 +15,8 @@ import keras
 import numpy as np
 
 from src.bundle import save_bundle
+from src.evaluation.novelty import fit_novelty
+from src.held_out import HeldOut
 from src.networks.heads import add_head
 from src.webapp.api import create_api
 from src.webapp.server import address_of, allowed_hosts, create_server, open_socket
@@ -24,7 +26,7 @@ RED, GREEN, BLUE, BLACK = (230, 10, 10), (10, 230, 10), (10, 10, 230), (0, 0, 0)
 CLASSES = ("blue", "green", "red")
 
 
-def save_color_model(models: Path, name: str = "colors", class_names=CLASSES) -> None:
+def save_color_model(models: Path, name: str = "colors", class_names=CLASSES, evidence: HeldOut | None = None) -> None:
     """A network 32 x 32 whose logits are 12 times the mean blue, green and red (0..1) of the picture."""
     inputs = keras.Input((32, 32, 3))
     pooled = keras.layers.AveragePooling2D(4)(keras.layers.Rescaling(1 / 255)(inputs))
@@ -34,8 +36,19 @@ def save_color_model(models: Path, name: str = "colors", class_names=CLASSES) ->
     model.get_layer("logits").set_weights([12 * np.eye(3, dtype=np.float32)[::-1], np.zeros(3, np.float32)])
     save_bundle(
         name, models, model, class_names=list(class_names), image_size=(32, 32), interpolation="bilinear",
-        target_layer="cells", info={},
+        target_layer="cells", info={}, evidence=evidence,
     )  # fmt: skip
+
+
+def make_evidence() -> HeldOut:
+    """60 answers, all right: pictures of one colour each, of which the mean colours are known to a hundredth."""
+    labels = np.arange(60) % 3
+    noise = np.random.default_rng(0).normal(0, 0.01, (60, 3))
+    colors = np.array([BLUE, GREEN, RED])[labels] / 255 + noise
+    novelty = fit_novelty(colors[30:], labels[30:])
+    answers = np.full((60, 3), 0.01, np.float32)
+    answers[np.arange(60), labels] = 0.98
+    return HeldOut(labels[:30], answers[:30], novelty=novelty, scores=novelty.scores(colors[:30]))
 
 
 def halves(left: tuple[int, int, int], right: tuple[int, int, int], side: int = 64) -> np.ndarray:

@@ -19,7 +19,19 @@ from src.imaging import write_image
 from src.webapp.service import Service
 from src.webapp.uploads import MAX_BYTES
 from tests.reporting.made import make_data, make_model
-from tests.webapp.served import BLACK, BLUE, CLASSES, GREEN, RED, encode, halves, make_service, save_color_model, serve
+from tests.webapp.served import (
+    BLACK,
+    BLUE,
+    CLASSES,
+    GREEN,
+    RED,
+    encode,
+    halves,
+    make_evidence,
+    make_service,
+    save_color_model,
+    serve,
+)
 
 pytestmark = pytest.mark.large
 
@@ -40,6 +52,23 @@ def test_predict_is_what_the_bundle_says(app, models, tmp_path):
     values = [row["probability"] for row in found["classes"]]
     assert values == sorted(values, reverse=True) and sum(values) == pytest.approx(1, abs=1e-5)
     assert len(app.post("/predict", encode(image), top=1)[1]["classes"]) == 1
+
+
+def test_unlike_and_unsure_pictures_are_told(tmp_path):
+    save_color_model(tmp_path, "judged", evidence=make_evidence())
+    save_color_model(tmp_path, "plain")
+    with serve(make_service(tmp_path, "judged", "plain")) as app:
+        known, unlike = encode(halves(RED, RED)), encode(halves(RED, GREEN))
+        for verb in ("/predict", "/explain"):
+            found = app.post(verb, known)[1]
+            assert (found["known"], found["sure"], found["possible"]) == (True, True, ["red"]), found
+            assert 0 <= found["novelty"] <= 1
+            found = app.post(verb, unlike)[1]
+            assert (found["known"], found["sure"]) == (False, False) and found["novelty"] > 1
+            found = app.post(verb, known, model="plain")[1]
+            assert [found[name] for name in ("known", "novelty", "sure", "possible")] == [None] * 4
+        save_color_model(tmp_path, "judged")  # trained anew, without a record
+        assert app.post("/predict", unlike)[1]["known"] is None
 
 
 @pytest.mark.parametrize("class_name, left", [("red", True), ("green", False)])

@@ -11,7 +11,7 @@ import pytest
 from src.imaging import write_image
 from tests.browser import Watched, list_violations, open_browser
 from tests.reporting.made import make_data, make_model
-from tests.webapp.served import CLASSES, encode, halves, make_service, save_color_model, serve
+from tests.webapp.served import CLASSES, encode, halves, make_evidence, make_service, save_color_model, serve
 
 pytestmark = pytest.mark.browser
 HOSTILE = ("<img src=x onerror=alert(1)>", "b", "c")
@@ -24,7 +24,7 @@ def app(tmp_path_factory):
     root = tmp_path_factory.mktemp("app")
     data = make_data(root / "data", CLASSES)
     make_model(root / "out", root / "elsewhere", "colors", data, {0: 2, 7: 0})
-    save_color_model(root / "models")
+    save_color_model(root / "models", evidence=make_evidence())
     save_color_model(root / "models", "hostile", HOSTILE)
     with serve(make_service(root / "models", "colors", "hostile", root=root)) as served:
         yield served
@@ -70,6 +70,20 @@ def test_a_photo_is_named_and_explained(page):
     layer = page.locator(".panel .layer").first
     assert layer.evaluate("image => image.complete && image.naturalWidth === 64")
     assert page.locator(".panel").count() == 2 and page.locator("#problem").is_hidden()
+
+
+def test_a_badge_says_what_is_unlike(page):
+    badge = page.locator("#judged", has_text="Unlike the pictures that this model was trained on")
+    for other in (
+        lambda: _send(page, encode(halves(RED, RED))),
+        lambda: page.locator("#model").select_option("hostile"),
+    ):
+        _send(page, encode(halves(RED, GREEN)))
+        badge.wait_for()
+        other()  # a picture like those of the training; a model of which nothing is known
+        badge.wait_for(state="hidden")
+        _explained(page, "Grad-CAM")
+        assert page.locator("#verdict").is_visible()
 
 
 def test_another_class_another_method_two_side_by_side(page):

@@ -1,0 +1,72 @@
+"""What the page says of a model's verdicts: unlike pictures, sure answers, sets of classes."""
+
+from typing import TYPE_CHECKING
+
+from src.reporting.charts import draw_novelties
+from src.reporting.pictures import PicturePool
+
+if TYPE_CHECKING:
+    from src.reporting.results import ModelResults
+
+
+def describe_trust(model: "ModelResults", pool: PicturePool) -> dict | None:
+    """Rows of figures, the chart, the test pictures that look least like the training set; None for a model that has no
+    verdicts."""
+    trust = model.metrics["trust"]
+    if trust is None:
+        return None
+    histogram = {name: counts for name, counts in (trust["histogram"] or {}).items() if counts is not None}
+    answers = [(model.answers[int(place)], novelty) for place, novelty in trust["least_like"]]
+    pool.read(answer.path for answer, _ in answers)
+    return {
+        "thresholds": trust["thresholds"],
+        "rows": _list_rows(trust),
+        "chart": draw_novelties(model.name, histogram) if histogram else None,
+        "least_like": [
+            {"picture": pool.take(answer.path), "path": answer.path, "novelty": novelty, "answer": answer}
+            for answer, novelty in answers
+        ],
+        "no_sure": trust["sure"] is None,
+    }
+
+
+def _list_rows(trust: dict) -> list[dict]:
+    """Each promise with what came of it."""
+    asked, sure, rows = trust["thresholds"], trust["sure"], []
+
+    def add(text: str, promise: str, found: dict, of: str) -> None:
+        if found["share"] is not None:
+            low, high = found["interval"]
+            rows.append({"text": text, "asked": promise, "share": found["share"], "low": low, "high": high, "of": of})
+
+    if trust["known"]:
+        found = trust["known"]
+        add("test pictures that count as known", f"{asked['keep']:g}", found, f"{found['n']} test pictures")
+    if trust["unknown"]:
+        refused = trust["unknown"]["refused"]
+        of = f"{refused['n']} pictures of no known class (AUROC {trust['unknown']['auroc']:.3f})"
+        add("unknown pictures told as unlike", "–", refused, of)
+    if sure:
+        add("answers that are sure", "–", sure, f"{sure['n']} test pictures")
+        right = trust["right_of_sure"]
+        add("sure answers that are right", f"{1 - asked['accept_errors']:g}", right, f"{right['n']} sure answers")
+    for found in trust["sets"]:
+        of = f"{found['n']} test pictures; {found['mean_size']:.2f} classes on average"
+        entry = {"share": found["coverage"], "interval": found["interval"]}
+        add("sets of possible classes that hold the true one", f"{found['asked']:g}", entry, of)
+    return rows
+
+
+def is_whole(trust: dict | None, count: int) -> bool:
+    """Whether what is said of verdicts is of so many answers, and fit to be drawn."""
+    if trust is None:
+        return True
+    histogram = trust["histogram"] or {"edges": [0.0]}
+    counts = [values for name, values in histogram.items() if name != "edges" and values is not None]
+    intervals = [entry["interval"] for entry in (*trust["sets"], trust["known"], trust["sure"]) if entry]
+    return (
+        all(len(entry) == 2 and 0 <= entry[0] < count for entry in trust["least_like"])
+        and all(len(values) == len(histogram["edges"]) - 1 for values in counts)
+        and all(len(bounds) == 2 for bounds in intervals)
+        and (trust["sure"] is None) == (trust["right_of_sure"] is None)
+    )
