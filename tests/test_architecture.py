@@ -32,6 +32,7 @@ LAYERS = {
         ("auditing", "evaluating", "explaining", "comparing", "tensorboard_log", "recipes", "reporting", "sweeping"), 4
     ),
     "webapp": 4,
+    **dict.fromkeys(("covering", "what_next"), 4),
 }
 COMMANDS = {
     "app",
