@@ -6,7 +6,8 @@ import numpy as np
 
 from src.datasets.manifest import read_fingerprint
 from src.explainers.covering import SHARE, Covering, choose_covered, measure_covering
-from src.explainers.covering_summary import SHEET, draw_covering, summarize_covering, write_covering
+from src.explainers.covering_summary import draw_covering, summarize_covering, write_covering
+from src.explainers.covering_words import SHEET
 from src.explainers.repeated import SIDE, find_repeated
 from src.explainers.stream import ExplainedPictures
 from src.files import finite, write_json

@@ -17,7 +17,8 @@ from src.errors import UserError
 from src.explainers.base import Explainer
 from src.explainers.cam import LayerExplainer
 from src.explainers.combined import FlipSmoothed, LayersAveraged
-from src.explainers.covering import MOST, VIEWS
+from src.explainers.covering import MOST
+from src.explainers.covering_words import VIEWS
 from src.explainers.explained_model import ExplainedModel
 from src.explainers.gallery import (
     ERRORS,

@@ -19,6 +19,7 @@ import numpy as np
 
 from src.errors import UserError
 from src.explainers.baselines import removed_picture
+from src.explainers.covering_words import CATEGORIES, VIEWS
 from src.explainers.explained_model import AT_ONCE
 from src.explainers.imputation import noisy_linear_imputation
 from src.heatmap_drawing import enlarge_heatmap
@@ -29,15 +30,6 @@ from src.threads import map_threads
 
 SHARE = 0.25  # of the picture: the hottest region
 MOST = 300  # pictures
-# What the network is asked beside the whole picture. "alone": all else is covered. "blank": the picture's mean colour.
-VIEWS = ("region_covered", "region_alone", "control_covered", "control_alone", "blank")
-# By whether the class is kept with the region covered, and with the region alone.
-CATEGORIES = {
-    (False, True): "region decides",
-    (True, True): "either suffices",
-    (False, False): "both needed",
-    (True, False): "rest decides",
-}
 _GRAIN = 14  # cells of a side at most: maps of single pixels are averaged, so that their region holds together
 _BATCH = 16  # pictures, of each of which all views are in memory
 

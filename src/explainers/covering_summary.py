@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from src.drawing import draw_grid, fit_image
-from src.explainers.covering import CATEGORIES, VIEWS, Covering, cover, hottest_region
-from src.explainers.repeated import SUSPICIOUS
+from src.explainers.covering import Covering, cover, hottest_region
+from src.explainers.covering_words import CATEGORIES, REST, VIEWS
 from src.explainers.stream import ExplainedPictures
 from src.explanation_drawing import color_bar
 from src.files import write_csv
@@ -15,9 +15,6 @@ from src.heatmap_drawing import overlay_heatmap, scale_maximum
 from src.imaging import read_image, resize_image
 from src.intervals import Interval, mean_interval, paired_share_interval, share_interval
 
-SHEET = "what_decides.png"
-REST = "rest decides"
-LEAST = 5  # pictures of a class, from which on its region is judged
 LISTED = 60  # pictures named in covering.json
 _WORST, _EXAMPLES, _CELL = 8, 8, 150
 
@@ -186,59 +183,3 @@ def _captions(covering: Covering, place: int, label: int, class_names: Sequence[
         else:
             texts.append(f"now {class_names[answer]}\n({probability:.0%} {class_names[predicted]})")
     return texts
-
-
-def format_covering(found: dict) -> list[str]:
-    """Lines for people."""
-    if not found["n"]:
-        return ["", "No map has a hottest region to cover."]
-    lines = [
-        "",
-        f"Covered in turn: the hottest {found['share']:.0%} of the map, all else, and as large a region elsewhere "
-        f"({found['n']} pictures)",
-        "The answer is another      n   with it covered [95%]   all else covered     elsewhere covered     "
-        "rest decides",
-    ]
-    for name, row in (*found["classes"].items(), ("all", found["all"])):
-        cells = (_share(row["changed"][view]) for view in ("region_covered", "region_alone", "control_covered"))
-        decided = row["categories"][REST]
-        lines.append(
-            f"  {name[:22]:22} {row['n']:>5}   " + "  ".join(f"{cell:20}" for cell in cells) + f"  {decided:>4}"
-        )
-    if found["without_region"]:
-        lines.append(
-            f"  {found['without_region']} more have no hottest region: no positive evidence, or everywhere alike"
-        )
-    return lines + [f"  {sentence}" for sentence in list_findings(found)]
-
-
-def list_findings(found: dict) -> list[str]:
-    """What is worth a look, a sentence each: classes that rest on one mark, whose hottest region is not shown to
-    matter, or where the rest decides."""
-    sentences = []
-    for name, row in found["classes"].items():
-        share, low, high = (row.get("repeated") or {}).get("share") or [None] * 3
-        if low is not None and low >= SUSPICIOUS:
-            sentences.append(
-                f"{name}: where the evidence is strongest, {share:.0%} of its pictures show the same patch, pixel by "
-                f"pixel ({low:.0%} to {high:.0%}): a logo, a date, a mark? Compare {row['repeated']['path']}"
-            )
-        difference, low, high = row["beyond_control"]
-        if row["n"] >= LEAST and not low > 0:
-            sentences.append(
-                f"{name}: its hottest region is not shown to be needed more than any other as large "
-                f"({_points(difference)} of the answers, {_points(low)} to {_points(high)}): its evidence is spread, "
-                "or it is what the model answers to anything"
-            )
-        if count := row["categories"][REST]:
-            sentences.append(f"{name}: in {count} of {row['n']} pictures not the hottest region decides, but the rest")
-    return sentences
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.0f}%"
-
-
-def _share(bounds: Sequence[float]) -> str:
-    mean, low, high = (100 * value for value in bounds)
-    return f"{mean:.0f}% [{low:.0f} to {high:.0f}]"

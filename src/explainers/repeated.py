@@ -20,7 +20,6 @@ _PATCH, _WINDOW = 0.2, 0.5  # sides of what is looked for, and of where, as shar
 _COARSE = 3.0  # standard deviation in pixels of what is taken away from the picture
 _ALIKE = 0.7  # correlation; docs/explainers.md has what drawn pictures and photographs reach
 _MOST = 80  # pictures of a class
-SUSPICIOUS = 0.25  # share of a class's pictures, from which on it is said
 
 
 def find_repeated(images: Sequence[np.ndarray], heatmaps: np.ndarray, seed: int = 42) -> tuple[Interval, int | None]:

@@ -11,7 +11,7 @@ import numpy as np
 from src.atomic import atomic_file
 from src.explainers.base import Explanation
 from src.explainers.controls import center_blob
-from src.explainers.covering_summary import format_covering
+from src.explainers.covering_words import format_covering
 from src.explainers.localisation import describe_strength, energy_on_object, peak_on_object
 from src.explainers.stream import ExplainedPictures
 from src.explainers.targets import describe_class

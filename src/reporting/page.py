@@ -5,6 +5,7 @@ from pathlib import Path
 
 from src.atomic import atomic_file
 from src.pages.render import render_page, to_inline_json
+from src.reporting.decisions import describe_what_next
 from src.reporting.described import choose_samples, compare_models, describe_audit, describe_model, list_cells
 from src.reporting.gallery import fill_galleries
 from src.reporting.pictures import PicturePool, encode_colors
@@ -48,6 +49,7 @@ def _render(results: Results, pool: PicturePool, samples: dict, audit: list[dict
         "pairs": compare_models(results.models),
         "samples": samples,
         "audit": audit,
+        "what_next": describe_what_next(results.what_next, results.output, pool),
         "reproduction": describe_reproduction(results, command),
     }
     without = _fill_template(context | {"notes": [], "content": ""})
