@@ -116,8 +116,8 @@ def choose_drawn(covering: Covering) -> tuple[list[int], list[int]]:
     moved, examples = covering.moved("region_covered"), []
     for label in np.unique(covering.class_index)[:_EXAMPLES]:
         of_class = np.flatnonzero(covering.class_index == label)
-        names, counts = np.unique(categories[of_class], return_counts=True)
-        typical = of_class[categories[of_class] == names[counts.argmax()]]
+        most = max(CATEGORIES.values(), key=lambda name: (categories[of_class] == name).sum())
+        typical = of_class[categories[of_class] == most]
         examples.append(int(typical[moved[typical].argmin()]))
     return worst, [place for place in examples if place not in worst]
 

@@ -1,6 +1,7 @@
 """What covering asks and finds, in words and lines: a table without arrays, which needs no TensorFlow."""
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 # What the network is asked beside the whole picture. "alone": all else is covered. "blank": the picture's mean colour.
 VIEWS = ("region_covered", "region_alone", "control_covered", "control_alone", "blank")
@@ -46,11 +47,12 @@ def list_findings(found: dict) -> list[str]:
     matter, or where the rest decides."""
     sentences = []
     for name, row in found["classes"].items():
-        share, low, high = (row.get("repeated") or {}).get("share") or [None] * 3
+        repeated = row.get("repeated") or {}
+        share, low, high = repeated.get("share") or [None] * 3
         if low is not None and low >= SUSPICIOUS:
             sentences.append(
                 f"{name}: where the evidence is strongest, {share:.0%} of its pictures show the same patch, pixel by "
-                f"pixel ({low:.0%} to {high:.0%}): a logo, a date, a mark? Compare {row['repeated']['path']}"
+                f"pixel ({low:.0%} to {high:.0%}): a logo, a date, a mark? Compare {PurePath(repeated['path']).name}"
             )
         difference, low, high = row["beyond_control"]
         if row["n"] >= LEAST and not low > 0:
