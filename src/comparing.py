@@ -123,7 +123,7 @@ def compare_methods(task: Task) -> tuple[dict, list]:
     readable, inputs, failures = _read(task, paths)
     further = _read_further(task, paths)
     paths, labels = [paths[i] for i in readable], np.asarray(labels)[readable]
-    settings = ComparisonSettings(value_range=_value_range(task), seed=task.arguments.seed)
+    settings = ComparisonSettings(value_range=task.value_range, seed=task.arguments.seed)
     builders = {  # cached: what is said of the methods and what is measured are the same explainers
         method: (entry.title, functools.cache(functools.partial(task.explainer, method)))
         for method, entry in EXPLAINERS.items()
@@ -182,12 +182,6 @@ def _read_further(task: Task, compared: list[str]) -> tuple[np.ndarray, list[np.
 
 def _read_masks(task: Task, paths: list[str]) -> list[np.ndarray | None]:
     return [read_mask(path, task.bundle.image_size) for path in find_masks(task, paths)]
-
-
-def _value_range(task: Task) -> tuple[float, float]:
-    """Least and largest value that the model's inputs can have."""
-    ends = [task.bundle.preprocess(np.full((1, 1, 3), value, np.float32)) for value in (0, 255)]
-    return float(np.min(ends)), float(np.max(ends))
 
 
 def _randomise(task: Task) -> ExplainedModel:

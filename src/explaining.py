@@ -11,11 +11,14 @@ import numpy as np
 
 from src.atomic import atomic_file
 from src.bundle import Bundle
+from src.covering import cover_test_part, is_covered
 from src.datasets.manifest import MARKS, MASKS, mask_path, read_fingerprint
 from src.errors import UserError
 from src.explainers.base import Explainer
 from src.explainers.cam import LayerExplainer
 from src.explainers.combined import FlipSmoothed, LayersAveraged
+from src.explainers.covering import MOST
+from src.explainers.covering_words import VIEWS
 from src.explainers.explained_model import ExplainedModel
 from src.explainers.gallery import (
     ERRORS,
@@ -102,12 +105,20 @@ class Task:
         several = arguments.compare or arguments.method == "all"
         if "probabilities" in outputs and (several or EXPLAINERS[arguments.method].many_passes):
             count *= 100  # answers are asked for hundreds of times for each picture, activations once
+        elif "probabilities" in outputs and is_covered(self):
+            count = len(VIEWS) * min(count, MOST)
         return make_engine(inputs, outputs, bundle=self.bundle, name=self.name, arguments=arguments, count=count)
 
     @property
     def black(self) -> np.ndarray:
         """What a black pixel is to the model, (3,)."""
         return self.bundle.preprocess(np.zeros((1, 1, 3), np.float32))[0, 0]
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """Least and largest value that the model's inputs can have."""
+        ends = [self.bundle.preprocess(np.full((1, 1, 3), value, np.float32)) for value in (0, 255)]
+        return float(np.min(ends)), float(np.max(ends))
 
     def explainer(self, method: str, model: ExplainedModel | None = None) -> Explainer:
         """The method for this model as it is asked for: with its layers, smoothed or not."""
@@ -220,7 +231,7 @@ def explain_test_part(task: Task) -> tuple[dict, list]:
     record = describe(task) | summary | {"errors_sheet": str(wrong) if wrong else None, "output": str(folder)}
     record |= {"data": read_fingerprint(arguments.data), "command": arguments.command}
     write_json(folder / "explained.json", finite(record))
-    return record, explained.failures
+    return record | {"covering": cover_test_part(task, explained)}, explained.failures
 
 
 def explain_true_classes(task: Task, explainer: Explainer, explained: ExplainedPictures) -> TrueClassMaps | None:

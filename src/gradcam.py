@@ -109,6 +109,12 @@ def _parse(argv: Sequence[str] | None):
         help="the layer whose activations are weighed; of several the mean; else the last spatial one",
     )
     parser.add_argument("--flips", action="store_true", help="smooth: the mean with the mirrored picture's map")
+    parser.add_argument(
+        "--covering",
+        action=argparse.BooleanOptionalAction,
+        help="cover the hottest region of up to 300 test pictures and, in turn, all else, and see whether the answer "
+        "stays (by default of Grad-CAM for the predicted class)",
+    )
     _add_drawing_arguments(parser)
     parser.add_argument("--batch-size", type=positive_int, default=32, help="pictures in a batch")
     parser.add_argument(
@@ -135,6 +141,12 @@ def _check(arguments) -> None:
         raise UserError("--method all shows one class of each picture; leave out --runner-up")
     if arguments.image and arguments.samples:
         raise UserError("--samples chooses test pictures, while --image names all there are; leave out --samples")
+    if arguments.covering and (arguments.image or arguments.compare or arguments.method == "all"):
+        raise UserError(
+            "--covering asks one method's maps of the test part; leave out --image, --compare, --method all"
+        )
+    if arguments.covering and (arguments.class_name or arguments.versus):
+        raise UserError("--covering asks whether the predicted class stays; leave out --class and --versus")
     if arguments.compare:
         given = {"image": arguments.image, "class": arguments.class_name, "versus": arguments.versus}
         for name, value in (given | {"runner-up": arguments.runner_up}).items():

@@ -46,6 +46,7 @@ LAYERS = {
     ),
     "estimating": 4,
     "webapp": 4,
+    **dict.fromkeys(("covering", "what_next"), 4),
 }
 COMMANDS = {
     "app",

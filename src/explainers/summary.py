@@ -11,6 +11,7 @@ import numpy as np
 from src.atomic import atomic_file
 from src.explainers.base import Explanation
 from src.explainers.controls import center_blob
+from src.explainers.covering_words import format_covering
 from src.explainers.localisation import describe_strength, energy_on_object, peak_on_object
 from src.explainers.stream import ExplainedPictures
 from src.explainers.targets import describe_class
@@ -244,9 +245,13 @@ def format_test_part(record: dict) -> str:
             rows.append(("energy on the object, same pictures", "marked_energy_in_mask"))
         about = f"On {record['n_marks']} planted marks, on average {record['mark_area']:.1%} of the picture"
         lines += _beside_blob(record, about, rows)
+    if record.get("covering"):
+        lines += format_covering(record["covering"])
     look = f"To look at: {record['output']}/gradcam_samples.png, correct/, wrong/"
     if record.get("errors_sheet"):
         look += "; errors_explained.png has the maps of wrong answers for the predicted and for the true class"
+    if record.get("covering") and record["covering"]["sheet"]:
+        look += "; what_decides.png has the covered pictures"
     return "\n".join([*lines, "", look])
 
 

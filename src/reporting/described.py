@@ -13,6 +13,7 @@ from src.explainers.measures import MEASURES
 from src.intervals import wilson_interval
 from src.loading.folder import list_pictures
 from src.reporting.charts import draw_curves, draw_honesty, draw_refusal
+from src.reporting.decisions import describe_covering
 from src.reporting.pictures import PicturePool
 from src.reporting.results import DataResults, ModelResults
 from src.reporting.schema import BUNDLE
@@ -78,6 +79,7 @@ def describe_model(model: ModelResults, pool: PicturePool) -> dict:
         "settings": sorted((facts["settings"] or {}).items()),
         "explained": model.explained,
         "comparison": _describe_comparison(model.comparison),
+        "covering": describe_covering(model.covering, model.folder, pool),
         "focus": pool.take_sheet(model.folder / "class_focus.png") if model.explained else None,
         "sheet": pool.take_sheet(model.folder / "comparison" / "sheet.png") if model.comparison else None,
     }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from src.atomic import atomic_file
 from src.pages.render import render_page, to_inline_json
+from src.reporting.decisions import describe_what_next
 from src.reporting.described import choose_samples, compare_models, describe_audit, describe_model, list_cells
 from src.reporting.estimated import describe_estimated
 from src.reporting.gallery import fill_galleries
@@ -52,6 +53,7 @@ def _render(
         "samples": samples,
         "audit": audit,
         "estimate": estimate,
+        "what_next": describe_what_next(results.what_next, results.output, pool),
         "reproduction": describe_reproduction(results, command, [estimate["command"]] if estimate else []),
     }
     without = _fill_template(context | {"notes": [], "content": ""})

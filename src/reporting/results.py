@@ -20,6 +20,7 @@ from src.errors import UserError
 from src.files import read_table
 from src.loading.folder import list_pictures
 from src.model_choice import BUNDLE_FILE, list_bundles
+from src.reporting.decisions import COVERING, read_what_next
 from src.reporting.schema import AUDIT, BUNDLE, COMPARISON, EXPLAINED, METHOD, METRICS, conform, read_checked
 from src.reporting.trust import is_whole
 from src.settings import PARTS
@@ -71,7 +72,7 @@ class ModelResults:
         facts: of bundle.json; None where there is no such bundle, or it was trained anew since.
         history: columns of history.csv; empty where there are no facts.
         explained: of explained.json, where it is of this network and these pictures; ``maps`` go with it.
-        comparison: of comparison/table.json, likewise.
+        comparison: of comparison/table.json, likewise; and ``covering``: of covering.json.
     """
 
     name: str
@@ -83,6 +84,7 @@ class ModelResults:
     explained: dict | None = None
     maps: Maps | None = None
     comparison: dict | None = None
+    covering: dict | None = None
 
     @property
     def class_names(self) -> list[str]:
@@ -122,11 +124,14 @@ class DataResults:
 
 @dataclass(frozen=True)
 class Results:
-    """All that the page is made of; ``notes`` are sentences on what is missing or does not fit."""
+    """All that the page is made of; ``notes`` are sentences on what is missing or does not fit, ``what_next`` is of
+    what_next.json in ``output``, where it is of these pictures."""
 
     data: DataResults
     models: list[ModelResults]
     notes: list[str]
+    output: Path
+    what_next: dict | None = None
 
 
 def read_results(data_dir: Path, models_dir: Path, output: Path) -> Results:
@@ -144,7 +149,7 @@ def read_results(data_dir: Path, models_dir: Path, output: Path) -> Results:
         if name not in {folder.name for folder in folders}:
             notes.append(f"{name} is trained and not in this report; evaluate it with: {EVALUATE}")
     models.sort(key=lambda model: (model.name != "transfer", model.name))  # as commands choose theirs
-    return Results(data, models, notes)
+    return Results(data, models, notes, output, read_what_next(output, data.fingerprint, notes))
 
 
 # ------------------------------------------------------------------------------------------------------- data
@@ -201,7 +206,8 @@ def _read_model(folder: Path, models_dir: Path, data: DataResults, notes: list[s
     facts, history = _read_bundle(models_dir / name, metrics, notes)
     explained, maps = _read_maps(folder, metrics, answers, notes)
     comparison = _read_comparison(folder / "comparison" / "table.json", metrics, notes)
-    return ModelResults(name, folder, metrics, answers, facts, history, explained, maps, comparison)
+    covering = _read_covering(folder / "covering.json", metrics, notes)
+    return ModelResults(name, folder, metrics, answers, facts, history, explained, maps, comparison, covering)
 
 
 def _read_answers(path: Path) -> list[Answer]:
@@ -347,6 +353,11 @@ def _read_comparison(path: Path, metrics: dict, notes: list[str]) -> dict | None
 
     comparison = _try(read, path, notes)
     return comparison if comparison is not None and _is_of(comparison, metrics, path, notes) else None
+
+
+def _read_covering(path: Path, metrics: dict, notes: list[str]) -> dict | None:
+    covering = _try(lambda: read_checked(path, COVERING), path, notes) if path.is_file() else None
+    return covering if covering is not None and _is_of(covering, metrics, path, notes) else None
 
 
 def _is_of(found: dict, metrics: dict, path: Path, notes: list[str]) -> bool:
