@@ -13,6 +13,8 @@ LAYERS = {
     **dict.fromkeys(
         (
             "imaging",
+            "heif",
+            "jpeg",
             "neighbours",
             "verification",
             "drawing",
