@@ -31,7 +31,7 @@ LAYERS = {
     **dict.fromkeys(("training", "bundle", "bundle_facts", "frozen_bundle", "model_choice"), 3),
     **dict.fromkeys(("calibrate", "ensemble"), 3),
     **dict.fromkeys(
-        ("auditing", "evaluating", "explaining", "comparing", "tensorboard_log", "recipes", "reporting", "sweeping"), 4
+        ("auditing", "evaluating", "explaining", "comparing", "tensorboard_log", "recipes", "reporting", "sweeping", "running"), 4
     ),
     "webapp": 4,
 }
@@ -46,6 +46,7 @@ COMMANDS = {
     "predict",
     "recipe",
     "report",
+    "run",
     "shortcut",
     "sweep",
 }
