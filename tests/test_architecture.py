@@ -31,7 +31,18 @@ LAYERS = {
     **dict.fromkeys(("training", "bundle", "bundle_facts", "frozen_bundle", "model_choice"), 3),
     **dict.fromkeys(("calibrate", "ensemble"), 3),
     **dict.fromkeys(
-        ("auditing", "evaluating", "explaining", "comparing", "tensorboard_log", "recipes", "reporting", "sweeping", "running"), 4
+        (
+            "auditing",
+            "evaluating",
+            "explaining",
+            "comparing",
+            "tensorboard_log",
+            "recipes",
+            "reporting",
+            "sweeping",
+            "running",
+        ),
+        4,
     ),
     "webapp": 4,
 }

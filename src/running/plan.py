@@ -14,6 +14,7 @@ from src.model_choice import BUNDLE_FILE
 BASELINE, TRANSFER = "baseline", "transfer"
 # Enough to see what pictures of one's own are worth without ImageNet, and seconds for a few hundred of them.
 _BASELINE_OPTIONS = ("--image-size", "64", "--epochs", "8")
+_GRADCAM_OPTIONS = ("--samples", "4")  # drawn of each class, as files beside the page, which draws its own
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def plan_stages(settings: RunSettings) -> list[Stage]:
         ),
         Stage(
             "gradcam",
-            lambda: ["src.gradcam", *judged],
+            lambda: ["src.gradcam", *judged, *_GRADCAM_OPTIONS],
             lambda: digest_files(of_each("explained.json", "heatmaps.npz")),
             ("split", *settings.models),
         ),

@@ -23,17 +23,17 @@ class Cost:
     reads: float = 0.0
 
 
-# Of runs of 60, 200 and 2,000 photographs of dogs and cats on 2 cores.
+# Of runs of 60, 200 and 1,000 photographs of dogs and cats; seconds on 2 cores that do nothing else.
 COSTS = {
-    "split": Cost(0.2, 0.002, 1.3),
-    "audit": Cost(1.5, 0.015, 2.0),
-    "baseline": Cost(4.0, 0.015, 0.3),
-    "transfer": Cost(9.0, 0.07, 0.3),
-    "evaluate": Cost(3.0, 0.01, 0.1),
-    "gradcam": Cost(8.0, 0.02, 0.2),
-    "report": Cost(1.0, 0.002, 0.1),
+    "split": Cost(0.1, 0.0005, 1.3),
+    "audit": Cost(2.2, 0.016, 2.0),
+    "baseline": Cost(2.2, 0.009),
+    "transfer": Cost(13.0, 0.011),
+    "evaluate": Cost(2.6, 0.003),
+    "gradcam": Cost(6.0, 0.006),
+    "report": Cost(0.9, 0.001),
 }
-LOADING = 4.0  # seconds that TensorFlow takes to be loaded, once
+LOADING = 4.5  # seconds that TensorFlow takes to be loaded, once
 _LOADS_TENSORFLOW = {"audit", "baseline", "transfer", "evaluate", "gradcam"}
 _ASSUMED = Cost(2.0, 0.02)  # of a stage that was not measured
 
