@@ -15,7 +15,7 @@ from src.running.pictures import Pictures, look_at
 from src.running.plan import RunSettings, Stage, plan_stages
 from src.running.record import LOCK_FILE, Record, verify_output
 from src.running.stages import run_stage
-from src.running.timing import Forecast, estimate_stages, format_seconds, list_estimates, measure_machine
+from src.running.timing import Forecast, estimate_stages, format_seconds, is_busy, list_estimates, measure_machine
 
 _FEW = 20  # pictures of a class, below which a share of its test pictures says little
 
@@ -95,9 +95,11 @@ def _announce(settings: RunSettings, pictures: Pictures, record: Record, stages:
     if pictures.set_aside:
         say(f"{pictures.set_aside} pictures lie where they belong to no class, and are left out.")
     names = _open_stages(settings, pictures, record, stages)
-    estimates = estimate_stages(names, pictures.total, pictures.read_seconds, measure_machine())
+    machine = measure_machine()
+    estimates = estimate_stages(names, pictures.total, pictures.read_seconds, machine)
     if names:
-        say(f"About {format_seconds(sum(estimates.values()))} on this machine: {list_estimates(estimates)}.")
+        busy = " Other programs keep it busy, so that it will take longer." if is_busy(machine) else ""
+        say(f"About {format_seconds(sum(estimates.values()))} on this machine: {list_estimates(estimates)}.{busy}")
     return Forecast(estimates)
 
 

@@ -3,7 +3,7 @@
 import shlex
 from collections import Counter
 
-from src.auditing.findings import KINDS
+from src.auditing.findings import BROKEN, KINDS
 from src.datasets.manifest import load_manifest
 from src.files import read_json, read_table
 from src.running.execute import Outcome
@@ -42,14 +42,14 @@ def list_unreadable(settings: RunSettings) -> list[dict]:
 
 
 def find_worst(settings: RunSettings) -> dict | None:
-    """The kind of finding that comes first in the order of ``KINDS``, what cannot be used first: its ``kind``, what it
-    ``means``, ``count``, and the clearest case's ``file`` and ``reason``."""
+    """The worst kind that was found, what cannot be used before wrong labels, those before the rest in the order of
+    ``KINDS``: its ``kind``, what it ``means``, ``count``, and the clearest case's ``file`` and ``reason``."""
     rows = read_table(settings.results / "audit" / "findings.csv", ("file", "kind", "reason"))
     counts = Counter(kind for _, kind, _ in rows)
-    for kind, meaning in KINDS.items():
+    for kind in dict.fromkeys((*BROKEN, "label_error", *KINDS)):
         if counts[kind]:
             file, _, reason = next(row for row in rows if row[1] == kind)
-            return {"kind": kind, "means": meaning, "count": counts[kind], "file": file, "reason": reason}
+            return {"kind": kind, "means": KINDS[kind], "count": counts[kind], "file": file, "reason": reason}
     return None
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _NUMBERS, _ROUNDS = 100_000, 100  # sines and exponentials that tell this machine's speed
-_REFERENCE_SECONDS = 0.00040  # that a round took where COSTS were measured
+_REFERENCE_SECONDS = 0.00008  # that a round took where COSTS were measured
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,19 @@ def measure_machine() -> Machine:
     """How fast a core computes, by the median of a hundred rounds of half a millisecond: what else keeps the machine
     busy interrupts few of them, so that it does not count."""
     values = np.random.default_rng(0).random(_NUMBERS, np.float32)
+    result = np.empty_like(values)  # new memory each time may take longer than the arithmetic
     seconds = []
     for _ in range(_ROUNDS):
         begin = time.perf_counter()
-        np.exp(np.sin(values))
+        np.exp(np.sin(values, out=result), out=result)
         seconds.append(time.perf_counter() - begin)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(statistics.median(seconds) / _REFERENCE_SECONDS, cores)
+
+
+def is_busy(machine: Machine) -> bool:
+    """Whether other programs have kept all cores busy for the last minute; where that cannot be told, not."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] >= machine.cores
 
 
 def estimate_stages(names: Sequence[str], pictures: int, read_seconds: float, machine: Machine) -> dict[str, float]:

@@ -53,7 +53,7 @@ class Pretended:
             output.mkdir(parents=True, exist_ok=True)
             (output / "audit.json").write_text(json.dumps({"made": self._made}))
             header = ["file", "kind", "score", "reason", "suggested", "other"]
-            rows = [["train/a/a_001.png", "blurred", "0.5", "soft", "", ""],
+            rows = [["train/a/a_001.png", "near_copy", "0.9", "copy", "", "train/a/a_002.png"],
                     ["train/b/b_001.png", "label_error", "0.9", "looks like a", "a", ""],
                     ["train/b/b_002.png", "label_error", "0.8", "looks like a", "a", ""]]  # fmt: skip
             write_csv(output / "findings.csv", header, rows)

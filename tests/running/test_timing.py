@@ -62,3 +62,9 @@ def test_estimates_in_one_line():
 def test_the_machine_is_measured():
     machine = measure_machine()
     assert machine.slowness > 0 and machine.cores >= 1
+
+
+@pytest.mark.parametrize("load, busy", [(0.5, False), (3.9, False), (4.0, True), (20.0, True)])
+def test_a_machine_with_other_work_is_busy(monkeypatch, load, busy):
+    monkeypatch.setattr(timing.os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    assert timing.is_busy(Machine(1.0, 4)) is busy
