@@ -18,6 +18,8 @@ import numpy as np
 
 from src.atomic import atomic_file
 from src.errors import UserError, explain_os_error
+from src.heif import HeifError, decode_heif, is_heif
+from src.jpeg import JPEG, MANY_SCANS, has_many_scans, jpeg_header
 from src.threads import map_threads
 
 # A small file can unpack to an enormous picture: both limits are checked before decoding. OpenCV reads its own once,
@@ -39,7 +41,7 @@ except ImportError as error:  # pragma: no cover - depends on the machine's syst
 # What is looked for when a folder is read. OpenCV decides by content, not by suffix.
 PICTURE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".jp2", ".avif",
-    ".ppm", ".pgm", ".pbm", ".pnm",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".hif",
 )  # fmt: skip
 
 _ROWS = 64  # of a picture that are worked on at a time
@@ -58,13 +60,7 @@ INTERPOLATIONS = tuple(_CV2_INTERPOLATIONS)
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 
 EMPTY = "the file is empty"
-# Each scan of a JPEG goes over the whole picture, and 92 bytes make one: a small file could take hours.
-_MOST_SCANS = 100
-MANY_SCANS = f"a JPEG of more than {_MOST_SCANS} scans, which no camera makes"
-# What has a length behind it. FF also stands before 00 (a byte of data), D0 to D7 (restarts), and what is stepped over.
-JPEG_MARKERS = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]", re.DOTALL)
-
-_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_PNG = b"\x89PNG\r\n\x1a\n"
 _MOVING = (b"acTL", b"fcTL", b"fdAT")  # chunks of a PNG that moves
 
 # What OpenCV's C code says of damaged files comes as an ImageError; on stderr it would only tear progress bars.
@@ -127,7 +123,9 @@ def decode_image(
     if buffer.size == 0:
         raise ImageError(name, EMPTY)
     content = encoded if isinstance(encoded, bytes) else encoded.tobytes()
-    if content.startswith(_JPEG) and has_many_scans(content):
+    if is_heif(content):
+        return _decode_heif(content, name)
+    if content.startswith(JPEG) and has_many_scans(content):
         raise ImageError(name, MANY_SCANS)
     if content.startswith(_PNG) and (still := _without_animation(content)):
         buffer = np.frombuffer(still, np.uint8)
@@ -151,17 +149,6 @@ def decode_image(
     return image
 
 
-def has_many_scans(encoded: bytes) -> bool:
-    """Whether a JPEG's picture has more scans than any real one; films and previews behind its end do not count."""
-    if encoded.count(b"\xff\xda") <= _MOST_SCANS:
-        return False
-    scans, place = 0, 2
-    while scans <= _MOST_SCANS and (found := JPEG_MARKERS.search(encoded, place)) and found[0] != b"\xff\xd9":
-        scans += found[0] == b"\xff\xda"
-        place = found.end() + int.from_bytes(encoded[found.end() : found.end() + 2], "big")
-    return scans > _MOST_SCANS
-
-
 def _without_animation(content: bytes) -> bytes | None:
     """A PNG without the chunks that make it move, so that its first picture is decoded as any other; None where it has
     none.
@@ -181,7 +168,7 @@ def _without_animation(content: bytes) -> bytes | None:
 def _is_plain(buffer: np.ndarray) -> bool:
     """Whether the header already excludes transparency and floats, as of any JPEG, so that one decoding is enough."""
     head = buffer[:64].tobytes()
-    if head[:2] in (_JPEG, b"BM"):
+    if head[:2] in (JPEG, b"BM"):
         return True
     if head[:8] == _PNG and len(head) > 25:
         return head[25] not in (4, 6) and b"tRNS" not in buffer.tobytes().partition(b"IDAT")[0]
@@ -216,28 +203,6 @@ def _reduced_shapes(height: int, width: int, factor: int, may_be_turned: bool) -
     return [shape, shape[::-1]] if may_be_turned else [shape]
 
 
-def jpeg_header(buffer: np.ndarray) -> tuple[int, int, bool] | None:
-    """Height and width as stored, and whether EXIF may turn it: of a JPEG; None for other and for damaged files.
-
-    Goes from segment to segment by their lengths, so that the thumbnail within an EXIF segment is passed over.
-    """
-    if buffer[:2].tobytes() != _JPEG:
-        return None
-    place, may_be_turned = 2, False
-    while place + 9 <= buffer.size and buffer[place] == 0xFF:
-        marker, length, height, width = struct.unpack_from(">xBHxHH", buffer, place)
-        if marker in (0xC0, 0xC1, 0xC2):  # a frame: baseline, extended, progressive
-            return height, width, may_be_turned
-        if marker == 0xFF:  # a fill byte
-            place += 1
-            continue
-        if length < 2 or (0xC3 <= marker <= 0xDA and marker not in (0xC4, 0xCC)):
-            return None  # frames of other kinds, and what does not stand before a frame
-        may_be_turned |= marker == 0xE1  # EXIF, among others
-        place += 2 + length
-    return None
-
-
 def _to_uint8(image: np.ndarray) -> np.ndarray:
     """Any depth to uint8; :func:`decode_image` tells the rule."""
     if image.dtype == np.uint8:
@@ -251,11 +216,30 @@ def _to_uint8(image: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(values / end, 0, 1) * 255).astype(np.uint8)
 
 
+def _decode_heif(content: bytes, name: str | os.PathLike) -> np.ndarray:
+    try:
+        image, premultiplied = decode_heif(content, MAX_PIXELS)
+    except HeifError as error:
+        raise ImageError(name, str(error)) from error
+    image = _to_uint8(image)
+    if image.ndim == 3 and image.shape[2] == 4:
+        return _blend_with_white(image, premultiplied=premultiplied)
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
+
+
 def _over_white(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:
     """BGRA of any depth, decoded from ``buffer``, to RGB uint8 laid over white and turned upright."""
     tiff = buffer[:2].tobytes() in (b"II", b"MM")
-    premultiplied = tiff and image.dtype == np.uint8  # libtiff's RGBA reader multiplies, whatever the file says
-    image = _to_uint8(image)
+    # libtiff's RGBA reader multiplies, whatever the file says
+    result = _blend_with_white(_to_uint8(image), premultiplied=tiff and image.dtype == np.uint8)
+    # Read with its alpha channel, a PNG or WebP comes as it is stored; all others come upright from OpenCV.
+    if not tiff and re.search(rb"eXIf|EXIF", buffer.tobytes()):
+        result = _upright(result, buffer)
+    return result
+
+
+def _blend_with_white(image: np.ndarray, *, premultiplied: bool) -> np.ndarray:
+    """BGRA uint8 to RGB uint8 laid over white; ``premultiplied``: its colours are multiplied by alpha already."""
     result = np.empty((*image.shape[:2], 3), np.uint8)
     for top in range(0, len(image), _ROWS):  # what is between, in 16 bits, never takes more than a few rows
         rows = image[top : top + _ROWS]
@@ -263,9 +247,6 @@ def _over_white(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:
         if not premultiplied:
             color = (color * alpha + 127) // 255
         result[top : top + _ROWS] = np.minimum(color + (255 - alpha), 255)
-    # Read with its alpha channel, a PNG or WebP comes as it is stored; all others come upright from OpenCV.
-    if not tiff and re.search(rb"eXIf|EXIF", buffer.tobytes()):
-        result = _upright(result, buffer)
     return result
 
 

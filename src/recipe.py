@@ -1,21 +1,20 @@
 """Run a published experiment, or ours on the same pictures, by name: ``python -m src.recipe list``."""
 
-import contextlib
 import csv
 import importlib
-import shlex
 import sys
 import textwrap
 from pathlib import Path
 
 from src.datasets.manifest import load_manifest
 from src.datasets.split_settings import SplitSettings
-from src.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_PARTIAL, UserError, command
+from src.errors import UserError, command
 from src.files import format_json, read_json, write_json
 from src.model_choice import BUNDLE_FILE, checkpoint_path
 from src.progress import say
 from src.recipes.recipe import EXPERIMENTS_DIR, Recipe, find_recipe
 from src.recipes.registry import load_recipes
+from src.running.stages import as_typed, run_stage
 from src.settings import create_parser, recorded_options
 
 EXAMPLES = """  python -m src.recipe list
@@ -23,6 +22,8 @@ EXAMPLES = """  python -m src.recipe list
   python -m src.recipe run s3-simple-cnn --data cifar10.tar.xz     pictures on this machine
   python -m src.recipe run s3-simple-cnn                           downloads them
   python -m src.recipe run s3-simple-cnn --quick                   drawn pictures, seconds: does it learn?"""
+
+_AGAIN = "run the same recipe again"
 
 
 def _result_file(recipe: Recipe, experiments: str) -> Path:
@@ -56,13 +57,7 @@ def format_recipe(recipe: Recipe, experiments: str, source: str | None) -> str:
             f"{recipe.machine}. Other pictures take other times."
         )
     lines = recipe.commands(experiments, source).values()
-    typed = [f"python {'-m ' * (words[0] != 'split_dataset')}{_typed(words)}" for words in lines]
-    return "\n".join([recipe.name, *facts, "", *typed])
-
-
-def _typed(words: list[str]) -> str:
-    name = f"{words[0]}.py" if words[0] == "split_dataset" else words[0]
-    return shlex.join([name, *words[1:]])
+    return "\n".join([recipe.name, *facts, "", *map(as_typed, lines)])
 
 
 def run_recipe(recipe: Recipe, experiments: str, source: str | None, *, quick: bool, restart: bool) -> dict:
@@ -81,14 +76,14 @@ def run_recipe(recipe: Recipe, experiments: str, source: str | None, *, quick: b
         _verify_split(recipe, folders["data"], source)
         say(f"Pictures: {folders['data']} is there already.")
     else:
-        _run_stage("split", lines["split"])
+        run_stage("split", lines["split"], _AGAIN)
     bundle = folders["models"] / recipe.name
     unfinished = checkpoint_path(folders["models"], recipe.name).exists()
     if not (quick or restart or unfinished) and _is_trained(recipe, bundle, folders["data"], lines["train"]):
         say(f"Trained already: {bundle} (anew with --restart).")
     else:
-        _run_stage("train", [*lines["train"], *(["--restart"] if restart else [])])
-    _run_stage("evaluate", lines["evaluate"])
+        run_stage("train", [*lines["train"], *(["--restart"] if restart else [])], _AGAIN)
+    run_stage("evaluate", lines["evaluate"], _AGAIN)
     result = _collect(recipe, folders)
     if quick and not min(result["loss"][1:]) < result["loss"][0]:
         losses = ", ".join(f"{loss:.4f}" for loss in result["loss"])
@@ -132,17 +127,6 @@ def _is_trained(recipe: Recipe, bundle: Path, data: Path, words: list[str]) -> b
         say(f"{bundle} was trained with other settings: training anew.")
         return False
     return info["data"]["fingerprint"] == load_manifest(data).content_hash
-
-
-def _run_stage(stage: str, words: list[str]) -> None:
-    """Run one command, its output on stderr: stdout is for the recipe's result."""
-    say(f"$ python {'-m ' * (words[0] != 'split_dataset')}{_typed(words)}")
-    with contextlib.redirect_stdout(sys.stderr):
-        code = importlib.import_module(words[0]).main(words[1:])
-    if code == EXIT_INTERRUPTED:
-        raise KeyboardInterrupt
-    if code not in (EXIT_OK, EXIT_PARTIAL):
-        raise UserError(f"{stage} ended with exit code {code}; run the same recipe again once that is mended")
 
 
 def _collect(recipe: Recipe, folders: dict[str, Path]) -> dict:

@@ -12,18 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.errors import explain_os_error
-from src.imaging import (
-    EMPTY,
-    JPEG_MARKERS,
-    MANY_SCANS,
-    MAX_PIXELS,
-    ImageError,
-    check_file,
-    has_many_scans,
-    jpeg_header,
-    pillow,
-    read_image,
-)
+from src.heif import HeifError, is_heif, measure_heif
+from src.imaging import EMPTY, MAX_PIXELS, ImageError, check_file, decode_image, pillow, read_image
+from src.jpeg import JPEG_MARKERS, MANY_SCANS, has_many_scans, jpeg_header
 
 # What OpenCV reads as well. Pillow knows more, and for some of it starts other programs (Ghostscript).
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM", "AVIF")
@@ -38,9 +29,12 @@ _SUFFIXES = {
     "JPEG2000": (".jp2",),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif", ".hif"),
 }
-# Other formats cannot be decoded at reduced scale, and may hold eight bytes for a pixel.
-_JPEG_SHARE = 3 / 8
+# Of the pixels that a JPEG may have. Other formats cannot be decoded at reduced scale, and may hold eight bytes for a
+# pixel; HEIF takes five.
+_SHARE, _HEIF_SHARE = 3 / 8, 4 / 5
+_HEAD = 512  # bytes that tell what a file is
 IRREGULAR = "irregular"  # how a reason begins that is mostly none to leave the picture out
 _LOST_BYTES = 256  # zeros in a row; disks lose blocks of 512 bytes or more
 # What is found under the names of pictures, by how it begins: (place, bytes, what it is).
@@ -48,8 +42,6 @@ _STRANGERS = (
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a zip archive, or a document of an office program"),
     (0, b"\x1f\x8b", "a compressed file (gzip)"),
-    (4, b"ftypheic", "a HEIC photograph, as phones make them; save it as JPEG"),
-    (4, b"ftypmif1", "a HEIF photograph, as phones make them; save it as JPEG"),
     (4, b"ftyp", "a video"),
     (0, b"\x1aE\xdf\xa3", "a video"),
     (0, b"version https://git-lfs", "a pointer of Git LFS; fetch the file itself"),
@@ -62,7 +54,8 @@ class Verified:
 
     Attributes:
         height, width: pixels, as stored.
-        format: as Pillow calls it, "JPEG" or "PNG" for instance; MPO, a JPEG with more behind it, counts as JPEG.
+        format: as Pillow calls it, "JPEG" or "PNG" for instance; MPO, a JPEG with more behind it, counts as JPEG, HEIC
+            as HEIF.
         frames: more than one where it moves, or has pages.
     """
 
@@ -81,10 +74,18 @@ def verify_image(path: str | os.PathLike) -> Verified:
 
     Pillow decides, because OpenCV hands a cut-off JPEG out as a picture with only a warning from C; but no picture
     passes that :func:`~src.imaging.read_image` could not read (Pillow fills a PNG whose data end too soon with black),
-    and TIFFs unknown to Pillow (floats in colour) are left to it. Raises :class:`ImageError` with the reason.
+    and TIFFs unknown to Pillow (floats in colour) are left to it, as is HEIF. Raises :class:`ImageError` with the
+    reason.
     """
     check_file(path)
     with _reasons(path):
+        with open(path, "rb") as stream:
+            head = stream.read(_HEAD)
+            if is_heif(head):
+                encoded = head + stream.read()
+                height, width, frames = _measure_heif(encoded, path, MAX_PIXELS)
+                decode_image(encoded, path)
+                return Verified(height, width, "HEIF", frames)
         try:
             with _open(path, path, MAX_PIXELS) as image:
                 width, height = image.size
@@ -94,8 +95,6 @@ def verify_image(path: str | os.PathLike) -> Verified:
                 kind = "JPEG" if jpeg else image.format
                 verified = Verified(height, width, kind, 1 if jpeg else _count_frames(image))
         except pillow().UnidentifiedImageError as error:
-            with open(path, "rb") as stream:
-                head = stream.read(512)
             if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
                 height, width = read_image(path).shape[:2]
                 return Verified(height, width, "TIFF", 1)
@@ -107,25 +106,40 @@ def verify_image(path: str | os.PathLike) -> Verified:
 
 def verify_upload(encoded: bytes, name: str, max_bytes: int, max_pixels: int) -> None:
     """Decode what a stranger sent to its end, in memory, large JPEGs at reduced scale; formats are those that
-    :func:`verify_image` takes. Raises :class:`ImageError` with the reason."""
+    :func:`verify_image` takes. (Of HEIF only what stands before its pixels is looked at: whoever decodes it next is as
+    strict.) Raises :class:`ImageError` with the reason."""
     if not encoded:
         raise ImageError(name, EMPTY)
     if len(encoded) > max_bytes:
         raise ImageError(name, f"larger than {max_bytes // 2**20} MB")
+    if is_heif(encoded):
+        height, width, _ = _measure_heif(encoded, name, max_pixels)
+        _verify_share(name, width, height, "HEIC", max_pixels * _HEIF_SHARE)
+        return
     with _reasons(name):
         try:
             with _open(io.BytesIO(encoded), name, max_pixels) as image:
                 jpeg = image.format in ("JPEG", "MPO")
                 if jpeg and has_many_scans(encoded):
                     raise ImageError(name, MANY_SCANS)
-                if not jpeg and image.width * image.height > max_pixels * _JPEG_SHARE:
-                    raise ImageError(
-                        name, f"{image.width} x {image.height} pixels are too many for a {image.format}; send a JPEG"
-                    )
+                if not jpeg:
+                    _verify_share(name, image.width, image.height, image.format, max_pixels * _SHARE)
                 image.draft("RGB", (512, 512))
                 image.load()
         except pillow().UnidentifiedImageError as error:
-            raise ImageError(name, _describe_stranger(encoded[:512])) from error
+            raise ImageError(name, _describe_stranger(encoded[:_HEAD])) from error
+
+
+def _verify_share(name: str, width: int, height: int, kind: str, most: float) -> None:
+    if width * height > most:
+        raise ImageError(name, f"{width} x {height} pixels are too many for a {kind}; send a JPEG")
+
+
+def _measure_heif(encoded: bytes, name: str | os.PathLike, max_pixels: int) -> tuple[int, int, int]:
+    try:
+        return measure_heif(encoded, max_pixels)
+    except HeifError as error:
+        raise ImageError(name, str(error)) from error
 
 
 def _is_decoded_alike(name: str | os.PathLike, image) -> bool:

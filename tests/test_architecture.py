@@ -13,6 +13,8 @@ LAYERS = {
     **dict.fromkeys(
         (
             "imaging",
+            "heif",
+            "jpeg",
             "neighbours",
             "verification",
             "drawing",
@@ -41,6 +43,7 @@ LAYERS = {
             "recipes",
             "reporting",
             "sweeping",
+            "running",
         ),
         4,
     ),
@@ -60,6 +63,7 @@ COMMANDS = {
     "predict",
     "recipe",
     "report",
+    "run",
     "shortcut",
     "sweep",
 }

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from src import imaging
 from src.imaging import ImageError
+from src.jpeg import has_many_scans
 from src.threads import WORKERS
 from src.verification import verify_image
 from tests.encoded import GRAY, RGB, RGBA, pillow, with_orientation
@@ -266,7 +267,7 @@ def test_scans_that_hide_behind_a_marker_without_a_length_are_counted():
     picture = stream.getvalue()
     last = picture.rfind(b"\xff\xda")
     scan = picture[last:-2]
-    assert not imaging.has_many_scans(picture)
+    assert not has_many_scans(picture)
     hidden = picture[:last] + b"\xff\x01" + 200 * scan + picture[-2:]
     with pytest.raises(ImageError, match="scans"):
         imaging.decode_image(hidden)

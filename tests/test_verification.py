@@ -120,7 +120,7 @@ def test_previews_behind_a_jpeg_are_no_frames(tmp_path):
     [
         (b"%PDF-1.7 ...", "a PDF document"),
         (b"PK\x03\x04" + bytes(40), "a zip archive"),
-        (b"\0\0\0\x18ftypheic" + bytes(40), "a HEIC photograph"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "damaged or of a kind that cannot be read"),
         (b"\0\0\0\x18ftypmp42" + bytes(40), "a video"),
         (b"<!DOCTYPE html><html>404</html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),

@@ -45,7 +45,7 @@ def split_dataset(settings: SplitSettings) -> Manifest:
     """
     settings.verify()
     output = Path(os.path.realpath(expand_path(settings.output)))
-    _verify_apart(settings, output)
+    verify_apart(settings, output)
     with scratch_folder(output) as scratch:
         previous = verify_output(output, settings.force)
         listing = open_source(settings, scratch)
@@ -53,7 +53,7 @@ def split_dataset(settings: SplitSettings) -> Manifest:
             for picture in listing.pictures:
                 picture.part = None
         _verify_outside(listing, output)
-        class_names = _choose_classes(listing, settings.classes)
+        class_names = choose_classes(listing, settings.classes)
         compared = not settings.allow_near_duplicates
         pictures, set_aside = check_pictures(
             listing.pictures, settings.seed, settings.limit_per_class, thumbnails=compared
@@ -89,7 +89,7 @@ def split_dataset(settings: SplitSettings) -> Manifest:
     return manifest
 
 
-def _verify_apart(settings: SplitSettings, output: Path) -> None:
+def verify_apart(settings: SplitSettings, output: Path) -> None:
     """Raise ``UserError`` where the source lies in the output or the output in the source, links resolved."""
     if settings.source is None:
         return
@@ -113,7 +113,7 @@ def _verify_outside(listing: Listing, output: Path) -> None:
             raise UserError(f"source {place} leads into the output {output}; choose another --output")
 
 
-def _choose_classes(listing: Listing, wanted: Sequence[str] | None) -> list[str]:
+def choose_classes(listing: Listing, wanted: Sequence[str] | None) -> list[str]:
     """The classes to take, sorted; ``listing`` keeps only their pictures."""
     if wanted:
         unknown = sorted(set(wanted) - set(listing.class_names))

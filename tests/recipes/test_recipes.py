@@ -145,7 +145,7 @@ def test_restart_trains_anew(tmp_path, monkeypatch):
 
 def test_a_loss_that_does_not_fall_is_an_error(tmp_path, monkeypatch):
     recipe = RECIPES["s3-simple-cnn"].in_seconds()
-    monkeypatch.setattr(command, "_run_stage", lambda stage, words: None)
+    monkeypatch.setattr(command, "run_stage", lambda stage, words, again: None)
     monkeypatch.setattr(command, "_collect", lambda *_: {"loss": [1.0, 1.0], "accuracy": 0.5})
     with pytest.raises(UserError, match="did not fall"):
         command.run_recipe(recipe, str(tmp_path), None, quick=True, restart=False)
@@ -158,7 +158,7 @@ def _done(tmp_path, monkeypatch, **options):
     recipe = Recipe(name="r", title="t", origin="o", task=task, command="baseline_cnn", options=options)
     importlib.import_module("split_dataset").main(recipe.commands(tmp_path)["split"][1:])
     monkeypatch.setattr(
-        command, "_run_stage", lambda stage, words: stages.append(stage + " --restart" * ("--restart" in words))
+        command, "run_stage", lambda stage, words, again: stages.append(stage + " --restart" * ("--restart" in words))
     )
     monkeypatch.setattr(command, "_collect", lambda *_: {"loss": [1.0], "accuracy": 0.5})
     return recipe, stages
