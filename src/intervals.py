@@ -18,7 +18,7 @@ class Interval:
     n: int
 
 
-def wilson_interval(right: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
+def wilson_interval(right: float, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
     """Wilson's score interval of a share (JASA 1927), 95% by default; sound also at 0, at 1 and for small n."""
     if n == 0:
         return 0.0, 1.0

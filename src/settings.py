@@ -169,11 +169,11 @@ def load_settings(settings_class: type, values: dict):
     return settings_class(**values)
 
 
-def _number(kind: type, fits: Callable[[float], bool], meaning: str, word: str | None = None) -> Callable:
-    """A command-line type for numbers of one kind within bounds, or for one ``word`` in their place."""
+def _number(kind: type, fits: Callable[[float], bool], meaning: str, *words: str) -> Callable:
+    """A command-line type for numbers of one kind within bounds, or for one of ``words`` in their place."""
 
     def convert(text: str):
-        if text == word:
+        if text in words:
             return text
         try:
             if fits(value := kind(text)):
@@ -191,11 +191,15 @@ def whole_up_to(most: int) -> Callable:
 
 
 positive_int = _number(int, lambda value: value >= 1, "a whole number of at least 1")
-auto_or_count = _number(int, lambda value: value >= 0, "'auto' or a whole number of at least 0", word="auto")
-auto_or_positive = _number(int, lambda value: value >= 1, "'auto' or a whole number of at least 1", word="auto")
+auto_or_count = _number(int, lambda value: value >= 0, "'auto' or a whole number of at least 0", "auto")
+auto_exact_or_count = _number(
+    int, lambda value: value >= 0, "'auto', 'exact' or a whole number of at least 0", "auto", "exact"
+)
+auto_or_positive = _number(int, lambda value: value >= 1, "'auto' or a whole number of at least 1", "auto")
 natural_int = _number(int, lambda value: value >= 0, "a whole number of at least 0")
 seed_int = _number(int, lambda value: 0 <= value < 2**32, "a whole number from 0 to 4294967295")
 positive_float = _number(float, lambda value: 0 < value < math.inf, "a number greater than 0")
+auto_or_positive_float = _number(float, lambda value: 0 < value < math.inf, "'auto' or a number greater than 0", "auto")
 natural_float = _number(float, lambda value: 0 <= value < math.inf, "a number of at least 0")
 share = _number(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 share_below_one = _number(float, lambda value: 0 <= value < 1, "a number from 0 to below 1")

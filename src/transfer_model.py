@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from src.errors import command
+from src.errors import UserError, command
 from src.loading.augmentation import AugmentationSettings
 from src.model_choice import check_output, checkpoint_path, hold_bundle
 from src.progress import say
@@ -32,12 +32,14 @@ EXAMPLES = """  python -m src.transfer_model
   python -m src.transfer_model --backbone resnet50 --phase1-epochs 5 --phase2-epochs 5      S1's schedule
   python -m src.transfer_model --backbone resnet50 --weights resnet50_notop.h5              weights from a file
   python -m src.transfer_model --find-rate                  a picture of the loss against the learning rate
+  python -m src.transfer_model --phase1-epochs exact --phase2-epochs 0                      few pictures: in seconds
   python -m src.transfer_model --unfreeze 30                                                last 30 layers in phase 2
   python -m src.transfer_model --backbone resnet50 --weights none --unfreeze all            from scratch"""
 
 
 _SECONDS_BETWEEN_STATES = 20.0  # what an interruption costs at most, besides the epoch it falls in
 _CLEAN_PICTURES = 250  # at most so many training pictures are judged without augmentation after each epoch
+DENSE_UNITS, HEAD_DROPOUT = 256, 0.5  # of S1's head
 FEATURES_DIR = ".features"  # beside the bundles: what frozen layers computed, for the next training on these pictures
 
 
@@ -61,14 +63,33 @@ class TransferSettings:
         "first layer that phase 2 trains, or how many from the top, or all; rounds to a block (default: the "
         "backbone's)",
     )
-    dense_units: int = option(256, "units of the layer between pooling and logits; 0: none", type=natural_int)
-    head_dropout: float = option(0.5, "share of features dropped before the logits", type=share_below_one)
+    dense_units: int | None = option(
+        None,
+        "units of the layer between pooling and logits; 0: none (default: 256; an exact head has none)",
+        type=natural_int,
+    )
+    head_dropout: float | None = option(
+        None, "share of features dropped before the logits (default: 0.5; an exact head has none)", type=share_below_one
+    )
     seed: int = option(42, "seed of weights, order and augmentation", type=seed_int)
 
     @property
     def from_scratch(self) -> bool:
         """Whether all layers train in both phases, since none has learnt anything."""
         return self.weights == "none" and self.unfreeze == "all"
+
+    def head(self, exact: bool) -> dict:
+        """``dense_units`` and ``dropout`` of the head.
+
+        Raises ``UserError`` where a hidden layer or dropout is asked of an exact head.
+        """
+        if not exact:
+            units = DENSE_UNITS if self.dense_units is None else self.dense_units
+            return {"dense_units": units, "dropout": HEAD_DROPOUT if self.head_dropout is None else self.head_dropout}
+        if self.dense_units or self.head_dropout:
+            flag = "--dense-units" if self.dense_units else "--head-dropout"
+            raise UserError(f"--phase1-epochs exact is for a head of logits alone; leave out {flag}")
+        return {"dense_units": 0, "dropout": 0.0}
 
 
 KINDS = (TransferSettings, TwoPhaseSettings, TrainingSettings, AugmentationSettings)
@@ -146,7 +167,7 @@ def _train(
     from src.training.precision import resolve_precision
 
     start, log = time.perf_counter(), TensorBoardLog(tensorboard)
-    backbone, model, base, origin, first_trainable = _build(settings, len(class_names))
+    backbone, model, base, origin, first_trainable = _build(settings, schedule, len(class_names))
     train, val = _load_pictures(settings, training, augmentation, model.input_shape[1:3], backbone.interpolation)
     chosen = asdict(settings) | asdict(schedule) | asdict(training) | asdict(augmentation)
     precision = resolve_precision(training.precision)
@@ -181,6 +202,7 @@ def _train(
             "unfrozen_from": base.layers[first_trainable].name,
             "views": history.views,
             "features_found": history.features_found,
+            **({"l2": history.l2} if schedule.exact else {}),
             "metrics": history.best_row,
             "training_seconds": round(time.perf_counter() - start + history.seconds_before, 1),
         },
@@ -200,18 +222,23 @@ def _check(settings: TransferSettings, schedule: TwoPhaseSettings, training: Tra
     from src.loading.folder import check_data_folder
 
     schedule.verify(training, from_scratch=settings.from_scratch)
+    settings.head(schedule.exact)
     class_names, counts = check_data_folder(settings.data)
     check_output(settings.models_dir, settings.name)
     return class_names, data_facts(settings.data, counts)
 
 
-def _build(settings: TransferSettings, class_count: int):
+def _build(settings: TransferSettings, schedule: TwoPhaseSettings, class_count: int):
     """The backbone, the network with its part that is the backbone, the weights' origin, where phase 2 begins."""
     from src.networks.registry import build_chosen_model
 
-    head = {"dense_units": settings.dense_units, "dropout": settings.head_dropout}
     backbone, model, base, origin = build_chosen_model(
-        settings.backbone, class_count, settings.image_size, settings.weights, seed=settings.seed, **head
+        settings.backbone,
+        class_count,
+        settings.image_size,
+        settings.weights,
+        seed=settings.seed,
+        **settings.head(schedule.exact),
     )
     first_trainable = backbone.block_start(base, settings.unfreeze or backbone.unfreeze_from)
     _say_what_is_random(settings)
@@ -272,13 +299,15 @@ def find_rate(
     """Draw the loss against the learning rate of the first phase that has epochs, into a folder of ``output``; returns
     what is to be said of it."""
     class_names, _ = _check(settings, schedule, training)
+    if schedule.exact:
+        raise UserError("an exact head has no learning rate; to find that of phase 2, give --phase1-epochs 0")
     quiet_tensorflow()
     from src.data_loader import surface_errors
     from src.networks.heads import logits_model
     from src.training.rate_finder import draw_rate_finding
     from src.training.two_phase import freeze_below
 
-    backbone, model, base, _, first_trainable = _build(settings, len(class_names))
+    backbone, model, base, _, first_trainable = _build(settings, schedule, len(class_names))
     train, _ = _load_pictures(settings, training, augmentation, model.input_shape[1:3], backbone.interpolation)
     phase = schedule.phases[0]
     if not settings.from_scratch:

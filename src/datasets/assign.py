@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from src.datasets.grouping import group_alike
+from src.datasets.manifest import picture_key
 from src.datasets.near_copies import NearCopy
 from src.datasets.sources import Picture
 from src.errors import UserError
@@ -172,10 +173,15 @@ def describe_near_copies(pictures: Sequence[Picture], copies: Sequence[NearCopy]
     return _describe_groups(members) | {"members": [[picture.relative for picture in group] for group in members]}
 
 
-def describe_keys(keys: Sequence[str | None]) -> dict:
-    """What ``split.json`` says about ``--group-by``: groups of more than one picture, and pictures in them."""
-    sizes = [size for size in Counter(key for key in keys if key is not None).values() if size > 1]
-    return {"groups": len(sizes), "pictures": sum(sizes)}
+def describe_keys(pictures: Sequence[Picture], keys: Sequence[str | None]) -> dict:
+    """What ``split.json`` says about ``--group-by``: groups of more than one picture, pictures in them, and these by
+    :func:`picture_key`."""
+    members = defaultdict(list)
+    for picture, key in zip(pictures, keys):
+        if key is not None:
+            members[key].append(picture_key(picture.digest))
+    groups = [group for group in members.values() if len(group) > 1]
+    return {"groups": len(groups), "pictures": sum(map(len, groups)), "members": groups}
 
 
 def _describe_groups(groups: Sequence[Sequence[Picture]]) -> dict:

@@ -33,7 +33,8 @@ class Manifest:
         duplicates: ``groups`` and ``pictures`` (how many share their bytes with another), ``conflicts`` (identical
             bytes in several classes) and ``removed`` (copies left out, so that no part holds another's picture).
         near_copies: the same of near-copies, without ``removed``; ``members`` are the groups themselves.
-        grouped: what ``--group-by`` came to: ``groups`` and ``pictures`` of those with more than one picture.
+        grouped: what ``--group-by`` came to: ``groups`` and ``pictures`` of those with more than one picture, and
+            ``members``, their pictures by :func:`picture_key`.
         ignored: number of files in the source that are no pictures.
         parts: the part of every picture that this split or one before it placed here, by :func:`picture_key`, so that a
             later split leaves it there.
@@ -88,6 +89,8 @@ def load_manifest(data_dir: str | os.PathLike) -> Manifest:
         raise UserError(f"{path} is malformed; {remedy}")
     if not set(values.get("parts", {}).values()) <= set(PARTS) or not _are_reasons(values.get("set_aside", [])):
         raise UserError(f"{path} is malformed; {remedy}")
+    if not _are_groups(values.get("grouped", {}).get("members", [])):
+        raise UserError(f"{path} is malformed; {remedy}")
     short = {name: value for name, value in values.items() if name not in ("files", "parts")}
     if finite(short) != short:  # 1e999 is JSON, and infinite
         raise UserError(f"{path} is malformed; {remedy}")
@@ -106,6 +109,12 @@ def _are_counts(counts: dict) -> bool:
         and isinstance(by_class, dict)
         and all(type(count) is int and count >= 0 for count in by_class.values())
         for part, by_class in counts.items()
+    )
+
+
+def _are_groups(groups: list) -> bool:
+    return isinstance(groups, list) and all(
+        isinstance(group, list) and all(isinstance(key, str) for key in group) for group in groups
     )
 
 

@@ -176,7 +176,7 @@ def _group(pictures: Sequence[Picture], settings: SplitSettings) -> dict:
         assign_groups(pictures, copies, keys)
     return {
         "near_copies": describe_near_copies(pictures, copies),
-        "grouped": describe_keys(keys) if keys else {},
+        "grouped": describe_keys(pictures, keys) if keys else {},
     }
 
 

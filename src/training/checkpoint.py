@@ -88,6 +88,7 @@ class Checkpoint:
             "rows": history.rows,
             "best": history.rows.index(history.best_row) if history.best_row else None,
             "seconds": history.seconds,
+            "l2": history.l2,
             "features_found": history.features_found,
             "unreadable": [part.record() for part in self.stand_ins],
         }
@@ -135,6 +136,11 @@ class Checkpoint:
 
         names = {"model": "model", "optimizer": "optimizer", "weights": "best", "metrics": "metrics"}
         return state | {key: group(name) for key, name in names.items()}
+
+    def is_past(self, phase: int) -> bool:
+        """Whether :meth:`load` has a state of a later phase."""
+        state = self._read(arrays=True)
+        return state is not None and state["phase"] > phase
 
     def verify(self) -> None:
         """Raise :class:`OtherTraining` where :meth:`load` would, before hours are spent on what comes first."""
@@ -196,5 +202,6 @@ def restore(state: dict, history: TrainingHistory) -> None:
         variable.assign(value)
     history.rows = state["rows"]
     history.seconds_before, history.features_found = state["seconds"], state["features_found"]
+    history.l2 = state.get("l2")
     if state["best"] is not None:
         history.best_row, history.best_weights = history.rows[state["best"]], state["weights"]

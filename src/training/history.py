@@ -28,6 +28,7 @@ class TrainingHistory:
         features_found: share of what the frozen layers compute that an earlier run had stored; None where nothing
             is stored. Its time is not in ``seconds``.
         seconds_before: that passed before an interruption, to the state which was gone on from.
+        l2: strength of the exact head's regularisation; None where phase 1 is none.
         listeners: are called with each new row; what they raise ends the training and leaves it.
         select: "loss" or "accuracy" (and among equals the loss): what the best epoch is the best by.
     """
@@ -40,6 +41,7 @@ class TrainingHistory:
     best_weights: list[np.ndarray] | None = None
     features_found: float | None = None
     seconds_before: float = 0.0
+    l2: float | None = None
     listeners: Sequence[Callable[[dict], None]] = ()
     _started: float = field(default_factory=time.perf_counter)
 

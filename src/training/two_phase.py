@@ -16,10 +16,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from src.errors import explain_os_error
+from src.errors import Circumstance, explain_os_error
 from src.inference.engine import create_engine, precision_of
 from src.progress import say
 from src.training.checkpoint import Checkpoint
+from src.training.exact_head import check_head, solve_phase
 from src.training.feature_store import HalfOverflow, format_bytes, make_room
 from src.training.fit import fit_phase
 from src.training.frozen_features import FeatureBatches, network_digest, split_at, store_key, stored_features
@@ -88,6 +89,8 @@ def train_two_phase(
         settings = replace(settings, views=0)
     else:
         freeze_below(base, None)
+    if settings.exact:
+        check_head(logits)
     with contextlib.ExitStack() as open_stores:
         cuts = _choose_cuts(logits, base, settings, first_trainable)
         parts = {"train": train, "val": val} | ({"clean": clean} if clean else {})
@@ -97,6 +100,7 @@ def train_two_phase(
             temporary = tempfile.TemporaryDirectory(prefix="features-", ignore_cleanup_errors=True)
             root = features_dir or Path(open_stores.enter_context(temporary))
             stored = _store_features(logits, cuts, parts, settings, seed, root, open_stores)
+            _verify_stored(stored, settings)
             phases |= stored
             history.views |= dict.fromkeys(stored, settings.views)
             features = [batches.features for _, batches_of in stored.values() for batches in batches_of.values()]
@@ -107,7 +111,7 @@ def train_two_phase(
         if checkpoint:  # whether features have room may have changed since
             views = [history.views[phase] for phase in settings.phases]
             checkpoint.identity["views for whose features there is room"] = views
-        _fit_phases(history, base, phases, settings, None if from_scratch else first_trainable, fitting)
+        _fit_phases(history, base, phases, settings, None if from_scratch else first_trainable, fitting, train)
         phases.clear()  # on some systems files cannot be removed while they are mapped
     for layer in base.layers:  # the bundle is an ordinary network; what was frozen is a matter of this training
         layer.trainable = True
@@ -115,7 +119,13 @@ def train_two_phase(
 
 
 def _fit_phases(
-    history: TrainingHistory, base, phases: dict, settings: TwoPhaseSettings, first_trainable: int | None, fitting: dict
+    history: TrainingHistory,
+    base,
+    phases: dict,
+    settings: TwoPhaseSettings,
+    first_trainable: int | None,
+    fitting: dict,
+    train,
 ) -> None:
     """Fit one phase after the other, the second from the best epoch of the first; leaves the best of both.
 
@@ -123,6 +133,7 @@ def _fit_phases(
         phases: for each phase the model to fit and its parts of the pictures.
         first_trainable: where phase 2 unfreezes the backbone; None where nothing is frozen.
         fitting: further arguments of ``fit_phase``.
+        train: the iterator over training pictures.
     """
 
     def fit(phase: int, epochs: int | str, rate: float) -> None:
@@ -140,7 +151,10 @@ def _fit_phases(
             **fitting,
         )
 
-    fit(1, settings.phase1_epochs, settings.phase1_rate)
+    if settings.exact:
+        _solve(history, phases[1][1], train.filepaths, settings, fitting)
+    else:
+        fit(1, settings.phase1_epochs, settings.phase1_rate)
     if 2 in settings.phases:
         if history.best_row:
             history.restore_best()  # the patience of phase 1 has gone past its best
@@ -154,6 +168,25 @@ def _fit_phases(
             say(f"Phase 2 trains {count:,} parameters of the backbone, from {upper[0].name} on ({frozen} frozen).")
         fit(2, settings.phase2_epochs, settings.phase2_rate)
     history.restore_best()
+
+
+def _solve(history: TrainingHistory, parts: dict, paths: Sequence[str], settings, fitting: dict) -> None:
+    """Phase 1 of an exact head, unless there is a state of phase 2, which holds what it came to."""
+    options, checkpoint = fitting["options"] or TrainingSettings(), fitting["checkpoint"]
+    if 2 in settings.phases and checkpoint and checkpoint.is_past(1):
+        return
+    history.select = options.select
+    balanced = options.balance != "none"
+    solve_phase(history, parts, paths, l2=settings.l2, balanced=balanced, seed=fitting["seed"])
+
+
+def _verify_stored(stored: dict, settings: TwoPhaseSettings) -> None:
+    """Raise ``Circumstance`` where an exact head lacks its features."""
+    if settings.exact and 1 not in stored:
+        raise Circumstance(
+            "--phase1-epochs exact needs room for what the frozen layers compute, and there is none (see above); free "
+            "some disk space, or allow more with --cache-gb"
+        )
 
 
 def _choose_cuts(logits, base, settings: TwoPhaseSettings, first_trainable: int) -> dict[int, tuple[str, object]]:

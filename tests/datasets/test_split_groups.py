@@ -83,7 +83,10 @@ def test_groups_by_expression_and_by_table(run, tmp_path):
     parts = parts_of(manifest)
     for first in range(0, 20, 5):
         assert len({parts[f"cat_{i:03d}.png"] for i in range(first, first + 5)}) == 1
+    members = manifest.grouped.pop("members")
     assert manifest.grouped == {"groups": 4, "pictures": 20}
+    digests = [picture_key(sha256_file(source / "cat" / f"cat_{i:03d}.png")) for i in range(20)]
+    assert sorted(map(sorted, members)) == sorted(sorted(digests[first : first + 5]) for first in range(0, 20, 5))
     with pytest.raises(UserError, match="class cat has 2 different readable pictures.*belong together"):
         rows = [f"cat/cat_{i:03d}.png,animal{i // 10}" for i in range(20)]
         table.write_text("\n".join(["file,group", *rows]))
