@@ -5,6 +5,7 @@
     bundle.json           class names in order, image size, interpolation, target layer, temperature, origins, settings,
                           digests
     pictures.npz          digests and thumbnails of what it was trained on
+    held_out.npz          answers to pictures that it was not trained on, and what unlike ones are told by
     history.csv           one line per epoch
     training_curves.png   the same to look at
 
@@ -13,6 +14,7 @@ user says its classes and its pre-processing; it is refused without, because fed
 and wrongly.
 """
 
+import functools
 import hashlib
 import platform
 from collections import Counter
@@ -42,14 +44,18 @@ from src.datasets.seen import PictureRecord, load_record, record_pictures
 from src.errors import EXIT_OK, EXIT_PARTIAL, UserError
 from src.evaluation.calibration import LEAST_PROBABILITY, softmax
 from src.files import format_json, read_json, sha256_file, write_csv, write_json
-from src.frozen_bundle import load_saved_form, save_frozen_form
+from src.frozen_bundle import load_saved_form, save_frozen_form, split_answer
+from src.held_out import FILE_NAME as HELD_OUT_FILE
+from src.held_out import Answer, HeldOut, ask_held_out
 from src.imaging import READING_VERSION
 from src.inference.engine import has_gpu
 from src.model_choice import BUNDLE_FILE, PLAIN_SUFFIXES, describe_missing, model_name
 from src.networks.efficientnet_lite import EFFICIENTNET_LITE0, build_imagenet_classifier
+from src.networks.heads import find_features
 from src.networks.model_files import load_model, read_model_file
 from src.networks.preprocessing import MODES
 from src.plotting import find_phase_boundary, plot_training_curves
+from src.verdicts import Judge, Limits
 
 if TYPE_CHECKING:
     from src.loading.iterator import DirectoryIterator
@@ -62,14 +68,26 @@ class Bundle(Classifier):
 
     Attributes:
         model: Keras model; its inputs are what :meth:`prepare` returns.
-        folder: where it was loaded from, for a bundle.
     """
 
     model: keras.Model
-    folder: Path | None = None
 
     def _compute(self, inputs: np.ndarray) -> np.ndarray:
-        outputs = np.asarray(self.model.predict_on_batch(inputs), np.float32)
+        return self._to_probabilities(self.model.predict_on_batch(inputs))
+
+    def _compute_with_features(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        if self._with_features is None:
+            return self._compute(inputs), None
+        found = self._with_features.predict_on_batch(inputs)
+        return self._to_probabilities(found["outputs"]), np.asarray(found["features"], np.float32)
+
+    @functools.cached_property
+    def _with_features(self) -> keras.Model | None:
+        """The network with its features; only of bundles, whose layers have the names that are looked for."""
+        return _add_features(self.model) if self.folder else None
+
+    def _to_probabilities(self, outputs) -> np.ndarray:
+        outputs = np.asarray(outputs, np.float32)
         self.check_finite(outputs)  # softmax and sigmoid would make probabilities of infinity
         return to_probabilities(outputs, self.model)
 
@@ -110,6 +128,8 @@ def save_bundle(
     info: dict,
     history: "TrainingHistory | None" = None,
     val: "DirectoryIterator | None" = None,
+    train: "DirectoryIterator | None" = None,
+    evidence: HeldOut | None = None,
     pictures: Sequence[str] = (),
 ) -> Path:
     """Write ``models_dir/name`` whole, in the place of an older bundle of that name.
@@ -117,8 +137,10 @@ def save_bundle(
     Args:
         info: further facts for bundle.json (backbone, weights, data, settings, metrics).
         history: of the training; the epoch that was kept is marked in its curves.
-        val: the validation part, neither augmented nor shuffled, which the temperature is fitted on; None leaves it
-            at 1.
+        val: the validation part, neither augmented nor shuffled, which the temperature and all thresholds come from;
+            None leaves the temperature at 1, and pictures and answers without a verdict.
+        train: the training part, which unlike pictures are told from.
+        evidence: what takes the place of ``val`` and ``train``, as from cross-validation.
         pictures: paths of all that the model has learned from, by which it will be told what it knows.
     """
     target = Path(models_dir) / name
@@ -128,6 +150,11 @@ def save_bundle(
         if pictures:
             record_pictures(pictures).save(folder / PICTURES_FILE)
             files.append(PICTURES_FILE)
+        if evidence is None and val is not None:
+            evidence = ask_held_out(_answers_of(model, folder), val, train)
+        if evidence is not None:
+            evidence.save(folder / HELD_OUT_FILE)
+            files.append(HELD_OUT_FILE)
         record = {
             "format": FORMAT,
             "name": name,
@@ -136,7 +163,7 @@ def save_bundle(
             "interpolation": interpolation,
             "target_layer": target_layer,
             "reading": READING_VERSION,
-            **(calibrate(_answers_of(model, folder), val) if val is not None else {"temperature": 1.0}),
+            **_describe_evidence(evidence),
             **info,
             "versions": _versions(),
             "sha256": {file_name: sha256_file(folder / file_name) for file_name in files},
@@ -150,11 +177,36 @@ def save_bundle(
     return target
 
 
-def _answers_of(model: keras.Model, folder: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Inputs to probabilities, by the form for OpenVINO that was saved in ``folder`` where that is the quicker."""
+def _describe_evidence(evidence: HeldOut | None) -> dict:
+    """What bundle.json keeps of it: the temperature with its figures, and the thresholds of the usual limits."""
+    if evidence is None:
+        return {"temperature": 1.0}
+    part = "val" if evidence.origin == "validation" else evidence.origin
+    fitted = calibrate(evidence.probabilities, evidence.labels, part)
+    return fitted | {"held_out": Judge(evidence, fitted["temperature"], Limits()).as_json()}
+
+
+def _answers_of(model: keras.Model, folder: Path) -> Answer:
+    """Inputs to probabilities and features, by the form for OpenVINO that was saved in ``folder`` where that is the
+    quicker."""
     if not has_gpu() and (engine := load_saved_form(folder)):
-        return lambda inputs: engine.run(inputs)["probabilities"]
-    return lambda inputs: to_probabilities(np.asarray(model.predict_on_batch(inputs), np.float32), model)
+        return lambda inputs: split_answer(engine.run(inputs))
+    network = _add_features(model)
+
+    def answer(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        found = network.predict_on_batch(inputs) if network else {"outputs": model.predict_on_batch(inputs)}
+        found = {name: np.asarray(values, np.float32) for name, values in found.items()}
+        return to_probabilities(found["outputs"], model), found.get("features")
+
+    return answer
+
+
+def _add_features(model: keras.Model) -> keras.Model | None:
+    """The network with the outputs ``outputs`` and ``features``; None where it has no features."""
+    features = find_features(model)
+    if features is None:
+        return None
+    return keras.Model(model.inputs, {"outputs": model.outputs[0], "features": features})
 
 
 def describe_training(folder: Path, row: dict, following: str, *, as_json: bool) -> str:
@@ -273,7 +325,7 @@ def _load_folder(path: Path) -> Bundle:
         raise UserError(f"{path / MODEL_FILE} is missing, cut off or changed since it was saved; train the model anew")
     model = load_model(content, path / MODEL_FILE)
     check_network(path, model.input_shape[1:3], model.output_shape[-1], facts)
-    return Bundle(model=model, folder=path, **facts)
+    return Bundle(model=model, **facts)
 
 
 def _load_plain(path: Path, class_names: list[str] | None, preprocessing: str | None) -> Bundle:

@@ -38,6 +38,7 @@ class Classifier:
         temperature: what the logits are divided by, so that confidences are honest; 1 where none was fitted.
         info: the content of bundle.json.
         digest: SHA-256 of the network's file, by which results are known to be this model's; None for "imagenet".
+        folder: where it was loaded from, for a bundle.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Classifier:
     temperature: float = 1.0
     info: dict = field(default_factory=dict)
     digest: str | None = None
+    folder: Path | None = None
 
     def preprocess(self, images: np.ndarray) -> np.ndarray:
         """RGB 0..255 (..., H, W, 3) to float32 inputs of the model."""
@@ -79,7 +81,17 @@ class Classifier:
 
     def answer(self, inputs: np.ndarray, *, flips: bool = False) -> np.ndarray:
         """As :meth:`predict`, before the temperature."""
-        probabilities = self._compute(inputs)
+        return self._finish(self._compute(inputs), inputs, flips)
+
+    def answer_with_features(self, inputs: np.ndarray, *, flips: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+        """As :meth:`answer`, with the features float32 (N, D) of the pictures as they are, in one pass; None where the
+        network has none (:func:`src.networks.heads.find_features`)."""
+        probabilities, features = self._compute_with_features(inputs)
+        if features is not None:
+            self.check_finite(features)
+        return self._finish(probabilities, inputs, flips), features
+
+    def _finish(self, probabilities: np.ndarray, inputs: np.ndarray, flips: bool) -> np.ndarray:
         self.check_finite(probabilities)
         if not flips:
             return probabilities
@@ -93,6 +105,10 @@ class Classifier:
     def _compute(self, inputs: np.ndarray) -> np.ndarray:
         """Probabilities float32 (N, C), not yet checked."""
         raise NotImplementedError
+
+    def _compute_with_features(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """The same with features float32 (N, D), not yet checked; None where there are none."""
+        return self._compute(inputs), None
 
 
 def data_facts(data_dir: str | Path, counts: dict[str, dict[str, int]]) -> dict:
@@ -129,6 +145,7 @@ def read_facts(folder: Path) -> dict:
             "temperature": _read_temperature(info),
             "info": info,
             "digest": info["sha256"][MODEL_FILE],
+            "folder": folder,
         }
         _check_facts(facts)
     except (KeyError, TypeError, ValueError, OverflowError) as error:

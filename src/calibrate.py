@@ -1,46 +1,24 @@
-"""The temperature of a network that is about to be saved, fitted on its validation part."""
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+"""The temperature of a network that is about to be saved, fitted on what it was not trained on."""
 
 import numpy as np
 
-from src.errors import UserError, shorten_error
 from src.evaluation.calibration import apply_temperature, fit_temperature, measure_calibration
-from src.progress import say, track
-
-if TYPE_CHECKING:
-    from src.loading.iterator import DirectoryIterator
+from src.progress import say
 
 
-def calibrate(answer: Callable[[np.ndarray], np.ndarray], pictures: "DirectoryIterator") -> dict:
+def calibrate(probabilities: np.ndarray, labels: np.ndarray, part: str = "val") -> dict:
     """What bundle.json keeps of it: ``temperature``, and ``calibration`` with the figures before and after.
 
-    The validation part has also chosen the epoch, so that on it the figures are a little too good; the test part's are
-    what counts.
-
     Args:
-        answer: a batch of inputs to probabilities (N, C), by the very network that is saved.
-        pictures: the validation part with labels, neither augmented nor shuffled.
-
-    Raises:
-        ValueError: they are augmented or shuffled.
+        probabilities: (N, C), before the temperature, finite.
+        labels: int (N,).
+        part: where the pictures come from, for the record.
     """
-    if pictures.augmented or pictures.shuffle:
-        raise ValueError("the temperature is fitted on pictures as they are, in their order")
-    batches = track(range(len(pictures)), what="Calibrating", unit="batches")
-    try:
-        before, labels = np.concatenate([answer(pictures[index][0]) for index in batches]), pictures.classes
-    except UserError as error:  # a picture that has gone meanwhile must not cost the training
-        say(f"Confidences stay as they are ({shorten_error(error)}).")
-        return {"temperature": 1.0}
-    if not np.isfinite(before).all():  # of no use, which is said when it is used
-        return {"temperature": 1.0}
-    fit = fit_temperature(before, labels)
+    fit = fit_temperature(probabilities, labels)
     if fit.note:
-        say(f"Confidences on the validation part: {fit.note}.")
-    figures = {"part": "val", "n": len(labels), "note": fit.note}
-    for name, answers in (("before", before), ("after", apply_temperature(before, fit.temperature))):
+        say(f"Confidences on {'the validation part' if part == 'val' else f'the pictures of the {part}'}: {fit.note}.")
+    figures = {"part": part, "n": len(labels), "note": fit.note}
+    for name, answers in (("before", probabilities), ("after", apply_temperature(probabilities, fit.temperature))):
         found = measure_calibration(answers, labels)
         figures |= {f"nll_{name}": found.nll, f"ece_{name}": found.ece}
     return {"temperature": fit.temperature, "calibration": figures}

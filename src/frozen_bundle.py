@@ -1,7 +1,8 @@
 """A bundle's network in the form that needs neither TensorFlow nor Keras: predictions a second after the start.
 
-    network.xml   OpenVINO's graph: RGB 0..255 float32 in; out ``logits``, ``probabilities`` and, where the target layer
-                  is a plain layer of the flat graph, its activations by that layer's name
+    network.xml   OpenVINO's graph: RGB 0..255 float32 in; out ``logits``, ``probabilities``, ``features`` (what unlike
+                  pictures are told by) and, where the target layer is a plain layer of the flat graph, its
+                  activations by that layer's name
     network.bin   its float32 weights
 
 It is written into the bundle beside model.keras, from which it is made. Prediction needs nothing else; Grad-CAM takes
@@ -44,6 +45,16 @@ class FrozenBundle(Classifier):
 
     def _compute(self, inputs: np.ndarray) -> np.ndarray:
         return self.engine.run(inputs)["probabilities"]
+
+    def _compute_with_features(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        return split_answer(self.engine.run(inputs))
+
+
+def split_answer(outputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+    """The probabilities and features among an engine's outputs; None for features that there are not, as in bundles of
+    earlier versions."""
+    features = outputs.get("features")
+    return outputs["probabilities"], features if features is not None and features.ndim == 2 else None
 
 
 def load_frozen_bundle(
@@ -108,6 +119,7 @@ def save_frozen_form(model: "keras.Model", target_layer: str, folder: Path) -> t
 
     from src.inference.engine import check_agreement
     from src.inference.frozen_graph import freeze
+    from src.networks.heads import find_features
 
     graph, weights = (folder / name for name in NETWORK_FILES)
     try:
@@ -116,6 +128,8 @@ def save_frozen_form(model: "keras.Model", target_layer: str, folder: Path) -> t
         outputs = {name: model.get_layer(name).output for name in ("logits", "probabilities")}
         if any(layer.name == target_layer for layer in model.layers):
             outputs[target_layer] = model.get_layer(target_layer).output
+        if (features := find_features(model)) is not None:
+            outputs.setdefault("features", features)
         whole = keras.Model(model.inputs[0], outputs)
         OpenVINOEngine.from_graph(freeze(whole)).save(graph)
         with tf.device("CPU"):  # a GPU may round to three digits (TF32)

@@ -209,6 +209,7 @@ def _train(
         history=history,
         pictures=[*train.filepaths, *val.filepaths],
         val=val,
+        train=train,
     )
     checkpoint.remove()
     log.add_pictures(folder, settings.data, settings.batch_size, history.best_row["epoch"])

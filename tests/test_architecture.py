@@ -25,9 +25,10 @@ LAYERS = {
         1,
     ),
     "evaluation_plotting": 1,
+    "novelty_plotting": 1,
     **dict.fromkeys(("datasets", "loading", "networks", "explainers", "evaluation", "exporting"), 2),
     **dict.fromkeys(("training", "bundle", "bundle_facts", "frozen_bundle", "model_choice"), 3),
-    **dict.fromkeys(("calibrate", "ensemble"), 3),
+    **dict.fromkeys(("calibrate", "ensemble", "held_out", "verdicts"), 3),
     **dict.fromkeys(
         ("auditing", "evaluating", "explaining", "comparing", "tensorboard_log", "recipes", "reporting", "sweeping"), 4
     ),

@@ -68,3 +68,33 @@ def trade_coverage(confidences: np.ndarray, right: np.ndarray) -> RiskCoverage:
     # The expected number of wrong answers among the n surest grows by the group's share of them from one to the next.
     expected = np.repeat(wrong / sizes, sizes).cumsum()
     return RiskCoverage(points, float((expected / np.arange(1, len(right) + 1)).mean()))
+
+
+def confidence_threshold(confidences: np.ndarray, right: np.ndarray, error_rate: float) -> float | None:
+    """The least confidence from which on an answer may be called sure.
+
+    Of held-out answers of at least this confidence, n of which w are wrong, (w + 1) / (n + 1) is at most
+    ``error_rate``: as if the next answer were wrong, too. It is the rule of conformal risk control (Angelopoulos et
+    al., ICLR 2024), which proves it for a risk that falls as the threshold rises. The share of wrong answers among the
+    sure ones need not, so that here the rule is a sound estimate, not a guarantee (docs/few_pictures.md has what it
+    came to).
+
+    Args:
+        confidences: float (N,), N >= 1, of answers to pictures that the model was not trained on.
+        right: bool (N,).
+        error_rate: the share of wrong answers among the sure ones that is still acceptable, above 0 and below 1.
+
+    Returns:
+        Infinity where no threshold will do; None where N answers are too few to tell even if all are right: fewer than
+        1 / ``error_rate`` - 1, 19 for 0.05.
+
+    Raises:
+        ValueError: other shapes or rates.
+    """
+    if not 0 < error_rate < 1:
+        raise ValueError(f"an error rate is above 0 and below 1. Received: {error_rate}")
+    points = trade_coverage(confidences, right).points
+    if error_rate * (points[-1].n + 1) + 1e-9 < 1:
+        return None
+    fitting = [point for point in points if point.n - point.right + 1 <= error_rate * (point.n + 1) + 1e-9]
+    return fitting[-1].threshold if fitting else math.inf
