@@ -6,7 +6,7 @@ choice of rows. The classic schedule is trained on such rows, which equals train
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,17 +14,19 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from src.datasets.sources import read_folder
+from src.evaluation.calibration import losses, softmax
 from src.inference.engine import create_engine
 from src.loading.augmentation import AugmentationSettings
 from src.loading.generator import ImageDataGenerator
 from src.networks.heads import logits_model
 from src.networks.registry import build_transfer_model, get_backbone
 from src.training.frozen_features import network_digest, split_at, store_key, stored_features
+from src.training.two_phase import freeze_below
 
 BACKBONE = "efficientnet_lite0"
 VIEWS = 5  # the classic schedule's epochs show so many different views
-_CUT = "below"
+BATCH = 32
+_POOLED, _CUT = "pooling", "below"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Pool:
     plain: dict[str, np.ndarray]
     views: list[dict[str, np.ndarray]]
 
+    @property
+    def features(self) -> np.ndarray:
+        """Pooled, float32 (N, D), of the pictures as they are."""
+        return self.plain[_POOLED]
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -54,149 +61,135 @@ class Draw:
     remainder: np.ndarray
 
     @property
-    def all(self) -> np.ndarray:
+    def labelled(self) -> np.ndarray:
+        """What a user has."""
         return np.concatenate([self.train, self.val, self.test])
 
 
 def draw_pictures(
-    labels: np.ndarray, per_class: int, seed: Sequence[int], parts: Sequence[float] = (0.7, 0.15, 0.15)
+    labels: np.ndarray, per_class: int, seed: Sequence[int], shares: tuple[float, float] = (0.15, 0.15)
 ) -> Draw:
-    """``per_class`` pictures of each class, split by the shares ``parts`` class by class; the first part rounds up."""
+    """So many pictures of each class, of which the shares for validation and test, rounded down, are set apart."""
     random = np.random.default_rng(seed)
-    train, val, test, remainder = [], [], [], []
-    for label in np.unique(labels):
-        places = random.permutation(np.flatnonzero(labels == label))
-        chosen = places[:per_class]
-        counted = [int(per_class * share + 1e-9) for share in parts[1:]]
-        ends = per_class - sum(counted), per_class - counted[1]
-        train.append(chosen[: ends[0]])
-        val.append(chosen[ends[0] : ends[1]])
-        test.append(chosen[ends[1] :])
-        remainder.append(places[per_class:])
-    return Draw(*(np.concatenate(each) for each in (train, val, test, remainder)))
+    val_count, test_count = (int(per_class * share + 1e-9) for share in shares)
+    rows = [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    ends = per_class - val_count - test_count, per_class - test_count, per_class
+    return Draw(*map(np.concatenate, zip(*(np.split(row, ends) for row in rows))))
+
+
+def link_pictures(files: dict[str, Sequence[str]], target: Path, most: int | None = None, seed: int = 0) -> None:
+    """Lay out ``target``/<class>/ with links to the files of each class, at most so many of each, by chance."""
+    for name, paths in sorted(files.items()):
+        (target / name).mkdir(parents=True)
+        paths = sorted(paths)
+        for number in sorted(np.random.default_rng([seed, len(paths)]).permutation(len(paths))[:most]):
+            path = os.path.realpath(paths[number])
+            os.symlink(path, target / name / f"{number:06d}_{Path(path).name}")
 
 
 class Networks:
     """The transfer network of so many classes, and its parts above each place where features are stored."""
 
-    def __init__(self, class_count: int, seed: int = 0):
-        keras.utils.set_random_seed(seed)
+    def __init__(self, class_count: int):
         self.backbone = get_backbone(BACKBONE)
         size = (self.backbone.image_size, self.backbone.image_size)
         self.model, self.base, _ = build_transfer_model(self.backbone, class_count, size)
         self.logits = logits_model(self.model)
         self.first_trainable = self.backbone.block_start(self.base, self.backbone.unfreeze_from)
-        self.cuts = {
-            "pooling": self.logits.get_layer("pooling").output,
-            _CUT: self.base.layers[self.first_trainable].input,
-        }
+        below = self.base.layers[self.first_trainable].input
+        self.cuts = {_POOLED: self.logits.get_layer("pooling").output, _CUT: below}
+        self._start = self.base.get_weights()
 
     @cached_property
     def above_pooling(self) -> keras.Model:
-        return split_at(self.logits, self.cuts["pooling"])
+        return split_at(self.logits, self.cuts[_POOLED])
 
     @cached_property
     def above_cut(self) -> keras.Model:
         return split_at(self.logits, self.cuts[_CUT])
 
-
-def link_pictures(source: Path, target: Path, classes: Sequence[str] | None, most: int | None, seed: int) -> None:
-    """Lay out ``target``/<class>/ with links to the pictures of a folder, at most so many of each class, by chance.
-
-    Args:
-        source: as ``split_dataset.py`` takes it.
-        classes: which; None for all.
-    """
-    found: dict[str, list[str]] = {}
-    for picture in read_folder(source).pictures:
-        if classes is None or picture.class_name in classes:
-            found.setdefault(picture.class_name, []).append(picture.path)
-    for name in sorted(found):
-        (target / name).mkdir(parents=True)
-        paths = sorted(map(str, found[name]))
-        chosen = np.random.default_rng([seed, len(paths)]).permutation(len(paths))[:most]
-        for number in sorted(chosen):
-            path = os.path.realpath(paths[number])
-            os.symlink(path, target / name / f"{number:06d}_{Path(path).name}")
+    def reset(self, seed: int) -> None:
+        """The pre-trained backbone, and a head as Keras begins it."""
+        self.base.set_weights(self._start)
+        for number, name in enumerate(("dense", "logits")):
+            layer = self.model.get_layer(name)
+            draw = keras.initializers.GlorotUniform(seed=10 * seed + number)
+            layer.set_weights([np.asarray(draw(layer.kernel.shape)), np.zeros(layer.bias.shape)])
 
 
 def load_pool(folder: Path, cache: Path, networks: Networks, *, views: int = VIEWS, seed: int = 42) -> Pool:
-    """Compute, or find in ``cache``, the features of all pictures below ``folder``/<class>/."""
-    tensors = networks.cuts if views else {"pooling": networks.cuts["pooling"]}
-    frozen = keras.Model(networks.logits.inputs[0], tensors)
-    network = network_digest(frozen)
+    """Compute, or find in ``cache``, the features of all pictures below ``folder``/<class>/; without views the pooled
+    ones alone."""
+    tensors = networks.cuts if views else {_POOLED: networks.cuts[_POOLED]}
+    network = network_digest(keras.Model(networks.logits.inputs[0], tensors))
 
-    def compute(augment: bool, count: int) -> Iterator[tuple[list[dict], np.ndarray, list[str]]]:
-        settings = AugmentationSettings(augment=augment)
-        size = (networks.backbone.image_size,) * 2
+    def engine():
+        return create_engine(networks.logits.inputs[0], tensors)
+
+    def compute(augment: bool, count: int):
+        settings, size = AugmentationSettings(augment=augment), networks.backbone.image_size
         pictures = ImageDataGenerator(**settings.generator_arguments()).flow_from_directory(
-            folder, target_size=size, batch_size=32, shuffle=False, seed=seed,
-            interpolation=networks.backbone.interpolation, memory_gb=0,
-        )  # fmt: skip
+            folder,
+            target_size=(size, size),
+            batch_size=BATCH,
+            shuffle=False,
+            seed=seed,
+            interpolation=networks.backbone.interpolation,
+            memory_gb=0,
+        )
         key = store_key(pictures, pictures.fingerprint(), network, tensors)
-        make = lambda: create_engine(networks.logits.inputs[0], tensors)  # noqa: E731
-        what = f"{folder.name}, {count if augment else 'no'} views"
-        with stored_features(cache, key, pictures, count, make, what) as features:
+        what = f"{folder.name}, {count} augmented views" if augment else folder.name
+        with stored_features(cache, key, pictures, count, engine, what) as features:
             columns = {name: [np.array(view) for view in each.values] for name, each in features.items()}
         rows = [{name: columns[name][view] for name in columns} for view in range(count)]
         return rows, np.asarray(pictures.classes), list(pictures.class_indices)
 
     (plain,), labels, class_names = compute(False, 1)
-    augmented = compute(True, views)[0] if views else []
-    return Pool(class_names, labels, plain, augmented)
+    return Pool(class_names, labels, plain, compute(True, views)[0] if views else [])
 
 
-def train_classic(
-    networks: Networks, pool: Pool, draw: Draw, seed: int, epochs: tuple[int, int] = (5, 5)
-) -> tuple[float, float]:
-    """S1's schedule: five epochs of the head at 1e-4, then five with the top layers at 1e-5, batches of 32, the best
-    epoch of each by validation loss, or the last where the draw has no validation part.
+def train_classic(networks: Networks, pool: Pool, draw: Draw, seed: int) -> tuple[float, float]:
+    """S1's schedule on the draw's training part: five epochs of the head (256 units, dropout 0.5) at 1e-4, five more
+    with the top layers at 1e-5, Adam, batches of 32, an augmented view of each picture in every epoch; of both phases
+    the best epoch by validation loss, or the last where there is no validation part.
 
     Returns:
         Accuracy on the remainder after the first phase, and after both.
     """
-    from src.training.two_phase import freeze_below
-
-    _reset_head(networks, seed)
+    keras.utils.set_random_seed(seed)
+    networks.reset(seed)
     accuracies = []
-    phases = ((networks.above_pooling, "pooling", None, 1e-4), (networks.above_cut, _CUT, networks.first_trainable, 1e-5))
-    start = [np.array(value) for value in networks.base.get_weights()]
-    for (model, name, first, rate), count in zip(phases, epochs):
-        freeze_below(networks.base, first)
+    for model, name, first_trainable, rate in (
+        (networks.above_pooling, _POOLED, None, 1e-4),
+        (networks.above_cut, _CUT, networks.first_trainable, 1e-5),
+    ):
+        freeze_below(networks.base, first_trainable)
         model.compile(keras.optimizers.Adam(rate), keras.losses.CategoricalCrossentropy(from_logits=True))
-        _fit(model, pool, draw, name, count, seed)
-        answers = predict_rows(model, pool.plain[name], draw.remainder)
-        accuracies.append(float((answers.argmax(axis=1) == pool.labels[draw.remainder]).mean()))
-    networks.base.set_weights(start)
+        _fit(model, pool, draw, name, seed)
+        logits = _answer(model, pool.plain[name], draw.remainder)
+        accuracies.append(float((logits.argmax(axis=1) == pool.labels[draw.remainder]).mean()))
     return tuple(accuracies)
 
 
-def predict_rows(model: keras.Model, values: np.ndarray, places: np.ndarray) -> np.ndarray:
-    return np.concatenate(
-        [np.asarray(model(values[chunk].astype(np.float32), training=False)) for chunk in np.array_split(places, 1 + len(places) // 256)]
-    )
-
-
-def _reset_head(networks: Networks, seed: int) -> None:
-    """New weights of the head, as Keras begins."""
-    for number, name in enumerate(("dense", "logits")):
-        layer = networks.model.get_layer(name)
-        draw = keras.initializers.GlorotUniform(seed=seed * 10 + number)
-        layer.set_weights([np.asarray(draw(layer.kernel.shape)), np.zeros(layer.bias.shape)])
-
-
-def _fit(model: keras.Model, pool: Pool, draw: Draw, name: str, epochs: int, seed: int) -> None:
+def _fit(model: keras.Model, pool: Pool, draw: Draw, name: str, seed: int) -> None:
     targets, best, lowest = np.eye(len(pool.class_names), dtype=np.float32)[pool.labels], None, np.inf
-    for epoch in range(epochs):
-        values = pool.views[epoch % len(pool.views)][name]
+    for epoch, view in enumerate(pool.views):
         order = np.random.default_rng([seed, epoch]).permutation(draw.train)
-        for first in range(0, len(order), 32):
-            batch = order[first : first + 32]
-            model.train_on_batch(values[batch].astype(np.float32), targets[batch])
+        for batch in _chunks(order, BATCH):
+            model.train_on_batch(view[name][batch].astype(np.float32), targets[batch])
         if len(draw.val):
-            logits = predict_rows(model, pool.plain[name], draw.val)
-            loss = -float((keras.ops.convert_to_numpy(keras.ops.log_softmax(logits)) * targets[draw.val]).sum(axis=1).mean())
+            answers = softmax(_answer(model, pool.plain[name], draw.val))
+            loss = float(losses(answers, pool.labels[draw.val]).mean())
             if loss < lowest:
-                lowest, best = loss, [np.array(value) for value in model.get_weights()]
+                lowest, best = loss, model.get_weights()
     if best is not None:
         model.set_weights(best)
+
+
+def _answer(model: keras.Model, values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    chunks = _chunks(places, 8 * BATCH)
+    return np.concatenate([np.asarray(model(values[chunk].astype(np.float32), training=False)) for chunk in chunks])
+
+
+def _chunks(places: np.ndarray, size: int) -> Iterable[np.ndarray]:
+    return (places[first : first + size] for first in range(0, len(places), size))
