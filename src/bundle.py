@@ -130,7 +130,7 @@ def save_bundle(
     history: "TrainingHistory | None" = None,
     val: "DirectoryIterator | None" = None,
     train: "DirectoryIterator | None" = None,
-    evidence: HeldOut | None = None,
+    evidence: Callable[[Answer], HeldOut | None] | None = None,
     pictures: Sequence[str] = (),
 ) -> Path:
     """Write ``models_dir/name`` whole, in the place of an older bundle of that name.
@@ -141,7 +141,8 @@ def save_bundle(
         val: the validation part, neither augmented nor shuffled, which the temperature and all thresholds come from;
             None leaves the temperature at 1, and pictures and answers without a verdict.
         train: the training part, which unlike pictures are told from.
-        evidence: what takes the place of ``val`` and ``train``, as from cross-validation.
+        evidence: makes, of the answers of the network as it is saved, what takes the place of ``val`` and ``train``, as
+            by cross-validation; where it returns None they serve.
         pictures: paths of all that the model has learned from, by which it will be told what it knows.
     """
     target = Path(models_dir) / name
@@ -151,10 +152,11 @@ def save_bundle(
         if pictures:
             record_pictures(pictures).save(folder / PICTURES_FILE)
             files.append(PICTURES_FILE)
-        if evidence is None and val is not None:
-            evidence = ask_held_out(_answers_of(model, folder), val, train)
-        if evidence is not None:
-            evidence.save(folder / HELD_OUT_FILE)
+        held_out = evidence(_answers_of(model, folder)) if evidence else None
+        if held_out is None and val is not None:
+            held_out = ask_held_out(_answers_of(model, folder), val, train)
+        if held_out is not None:
+            held_out.save(folder / HELD_OUT_FILE)
             files.append(HELD_OUT_FILE)
         record = {
             "format": FORMAT,
@@ -164,7 +166,7 @@ def save_bundle(
             "interpolation": interpolation,
             "target_layer": target_layer,
             "reading": READING_VERSION,
-            **_describe_evidence(evidence),
+            **_describe_evidence(held_out),
             **info,
             "versions": _versions(),
             "sha256": {file_name: sha256_file(folder / file_name) for file_name in files},
@@ -178,13 +180,13 @@ def save_bundle(
     return target
 
 
-def _describe_evidence(evidence: HeldOut | None) -> dict:
+def _describe_evidence(held_out: HeldOut | None) -> dict:
     """What bundle.json keeps of it: the temperature with its figures, and the thresholds of the usual limits."""
-    if evidence is None:
+    if held_out is None:
         return {"temperature": 1.0}
-    part = "val" if evidence.origin == "validation" else evidence.origin
-    fitted = calibrate(evidence.probabilities, evidence.labels, part)
-    return fitted | {"held_out": Judge(evidence, fitted["temperature"], Limits()).as_json()}
+    part = "val" if held_out.origin == "validation" else held_out.origin
+    fitted = calibrate(held_out.probabilities, held_out.labels, part)
+    return fitted | {"held_out": Judge(held_out, fitted["temperature"], Limits()).as_json()}
 
 
 def _answers_of(model: keras.Model, folder: Path) -> Answer:

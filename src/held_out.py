@@ -159,16 +159,25 @@ def ask_held_out(answer: Answer, val: "DirectoryIterator", train: "DirectoryIter
         return None
 
 
-def _fit(answer: Answer, train: "DirectoryIterator") -> Novelty | None:
-    places = _sample_evenly(np.asarray(train.classes))
-    pictures, answers = map_threads(train.load_picture, places.tolist(), ahead=_BATCH), []
-    with track(total=len(places), what="Looking at training pictures") as progress:
+def look_at(answer: Answer, pictures: "DirectoryIterator", places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Probabilities (n, C) and features (n, D), or None, of some of an iterator's pictures, as they are.
+
+    Raises ``UserError`` where one cannot be read.
+    """
+    loaded, answers = map_threads(pictures.load_picture, places.tolist(), ahead=_BATCH), []
+    with track(total=len(places), what="Looking at pictures") as progress:
         for start in range(0, len(places), _BATCH):
-            batch = [next(pictures) for _ in places[start : start + _BATCH]]
+            batch = [next(loaded) for _ in places[start : start + _BATCH]]
             answers.append(answer(np.stack(batch)))
             progress.update(len(batch))
+    return _join(answers)
+
+
+def _fit(answer: Answer, train: "DirectoryIterator") -> Novelty | None:
+    places = _sample_evenly(np.asarray(train.classes))
+    features = look_at(answer, train, places)[1]
     try:
-        return fit_novelty(_join(answers)[1], train.classes[places])
+        return fit_novelty(features, train.classes[places])
     except ValueError as error:
         say(f"Unlike pictures will not be told ({error}).")
         return None

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from src.errors import UserError, command
@@ -160,6 +161,7 @@ def _train(
     """As :func:`train_transfer`, on data that have been looked at; ``facts`` are what a bundle remembers of them."""
     quiet_tensorflow()
     from src.bundle import list_unreadable, save_bundle
+    from src.cross_evidence import cross_validate_evidence
     from src.explainers.graph import find_target_layer
     from src.tensorboard_log import TensorBoardLog
     from src.training.checkpoint import Checkpoint, identify
@@ -182,6 +184,10 @@ def _train(
         "checkpoint": checkpoint,
     }
     history = _fit(model, base, train, val, settings, schedule, training, **options)
+    evidence = None
+    if schedule.exact and history.best_row["phase"] == 1:  # the backbone is the pre-trained one
+        fitted = {"l2": history.l2, "balanced": training.balance != "none", "seed": settings.seed}
+        evidence = partial(cross_validate_evidence, train=train, val=val, **fitted)
     folder = save_bundle(
         settings.name,
         settings.models_dir,
@@ -209,6 +215,7 @@ def _train(
         pictures=[*train.filepaths, *val.filepaths],
         val=val,
         train=train,
+        evidence=evidence,
     )
     checkpoint.remove()
     log.add_pictures(folder, settings.data, settings.batch_size, history.best_row["epoch"])

@@ -31,7 +31,7 @@ LAYERS = {
     "novelty_plotting": 1,
     **dict.fromkeys(("datasets", "loading", "networks", "explainers", "evaluation", "exporting"), 2),
     **dict.fromkeys(("training", "bundle", "bundle_facts", "frozen_bundle", "model_choice"), 3),
-    **dict.fromkeys(("calibrate", "ensemble", "held_out", "verdicts"), 3),
+    **dict.fromkeys(("calibrate", "ensemble", "cross_evidence", "held_out", "verdicts"), 3),
     **dict.fromkeys(
         (
             "auditing",

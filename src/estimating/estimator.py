@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from src.datasets.folds import make_folds
 from src.datasets.manifest import read_fingerprint
 from src.errors import UserError, name_some
 from src.estimating.choices import COLUMNS, Choice, choose, table, try_features
@@ -18,13 +19,16 @@ from src.estimating.cross_validation import (
 from src.estimating.learning_curve import ClassNeed, LearningCurve, measure_curve, measure_needs
 from src.estimating.pictures import FrozenBackbone, PictureFeatures, Pictures
 from src.estimation_plotting import plot_learning_curve
+from src.evaluation.novelty import held_out_scores
 from src.files import finite, write_csv, write_json
 from src.networks.registry import get_backbone
 from src.networks.weights import NoWeightsError
 from src.progress import say
 from src.training.schedule import TwoPhaseSettings
+from src.what_next import write_what_next
 
 FOLDER, CHOSEN_ON = "estimate", ("train", "val")  # below --output; the parts that settings are chosen on
+_NOVELTY_FOLDS = 5
 _MANY = 1500  # pictures; beyond, augmented views and further backbones would take minutes
 # the lightest first, by their parameters
 _BY_SIZE = ("mobilenet_v2", "efficientnet_lite0", "efficientnet_b0", "densenet121", "resnet50")
@@ -36,12 +40,14 @@ class Estimate:
 
     Attributes:
         pictures: all of them.
+        features: float32 (N, D), by the chosen backbone.
         choice: of settings, by the parts train and val alone.
         accuracy: by cross-validation of all pictures with the chosen backbone; nothing is chosen by it.
         curve, needs: of the chosen settings, on all pictures.
     """
 
     pictures: Pictures
+    features: np.ndarray
     choice: Choice
     accuracy: CrossValidation
     curve: LearningCurve
@@ -115,7 +121,7 @@ def estimate(
     curve = measure_curve(prepared, pictures.groups, fixed, seed)
     worst = np.argsort(accuracy.recalls(), kind="stable").tolist()
     needs = measure_needs(prepared, pictures.groups, fixed, seed, worst)
-    return Estimate(pictures, choice, accuracy, curve, needs)
+    return Estimate(pictures, rows, choice, accuracy, curve, needs)
 
 
 def _choose(features, networks: list, plain: dict, places: np.ndarray, settings, seed: int) -> Choice:
@@ -148,12 +154,34 @@ def _verify(pictures: Pictures, places: np.ndarray) -> None:
 
 
 def write_estimate(result: Estimate, data: str | Path, output: Path, command: str) -> dict:
-    """Write ``estimate.json``, ``choices.csv`` and ``learning_curve.png``; returns what the first holds."""
+    """Write ``estimate.json``, ``choices.csv``, ``learning_curve.png``, and ``what_next/`` beside them; returns what the
+    first holds."""
     folder = output / FOLDER
     record = finite(result.as_json() | {"data": read_fingerprint(data), "command": command})
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "choices.csv", list(COLUMNS), table(record["choice"]["candidates"]))
     title = f"{len(result.pictures.labels)} pictures of {len(result.pictures.class_names)} classes, cross-validated"
     plot_learning_curve(record["learning_curve"], folder / "learning_curve.png", title=title)
+    record["what_next"] = _write_what_next(result, data, output, record)
     write_json(folder / "estimate.json", record)
     return record
+
+
+def _write_what_next(result: Estimate, data: str | Path, output: Path, record: dict) -> dict[str, int]:
+    """The sheet of pictures that are worth a look; returns how many there are for each reason."""
+    pictures, names = result.pictures, [str(Path(path).relative_to(data)) for path in result.pictures.paths]
+    folds = make_folds(pictures.labels, pictures.groups, _NOVELTY_FOLDS, 0)
+    found = write_what_next(
+        output,
+        pictures.paths,
+        pictures.labels,
+        pictures.class_names,
+        result.accuracy.probabilities,
+        held_out_scores(result.features, pictures.labels, folds),
+        pictures.groups,
+        result.features,
+        record["data"],
+        names=names,
+        command=record["command"],
+    )
+    return found["counts"]

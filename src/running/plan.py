@@ -8,10 +8,10 @@ from pathlib import Path
 
 from src.datasets.manifest import load_manifest
 from src.errors import UserError
-from src.files import sha256_file
+from src.files import read_json, sha256_file
 from src.model_choice import BUNDLE_FILE
 
-BASELINE, TRANSFER = "baseline", "transfer"
+BASELINE, ESTIMATE, TRANSFER = "baseline", "estimate", "transfer"
 # Enough to see what pictures of one's own are worth without ImageNet, and seconds for a few hundred of them.
 _BASELINE_OPTIONS = ("--image-size", "64", "--epochs", "8")
 _GRADCAM_OPTIONS = ("--samples", "4")  # drawn of each class, as files beside the page, which draws its own
@@ -50,6 +50,11 @@ class RunSettings:
     @property
     def report(self) -> Path:
         return self.results / "report.html"
+
+    @property
+    def estimate(self) -> Path:
+        """What ``src.estimate`` has found."""
+        return self.results / "estimate" / "estimate.json"
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -109,10 +114,16 @@ def plan_stages(settings: RunSettings) -> list[Stage]:
             trains=BASELINE,
         ),
         Stage(
-            TRANSFER,
-            lambda: ["src.transfer_model", *training, "--backbone", settings.backbone, *choose_transfer(settings)],
-            bundle(TRANSFER),
+            ESTIMATE,
+            lambda: ["src.estimate", *training, *results, "--backbone", settings.backbone],
+            lambda: digest_files([settings.estimate, settings.results / "what_next" / "what_next.json"]),
             ("split",),
+        ),
+        Stage(
+            TRANSFER,
+            lambda: ["src.transfer_model", *training, *choose_transfer(settings)],
+            bundle(TRANSFER),
+            ("split", ESTIMATE),
             trains=TRANSFER,
         ),
         Stage(
@@ -139,8 +150,8 @@ def plan_stages(settings: RunSettings) -> list[Stage]:
 
 
 def choose_transfer(settings: RunSettings) -> list[str]:
-    """Further words for the training of the transfer: its own settings for now."""
-    return []
+    """The words of the training of the transfer: what cross-validation of train and val has chosen."""
+    return read_json(settings.estimate)["choice"]["words"]
 
 
 def digest_files(paths: list[Path]) -> str | None:

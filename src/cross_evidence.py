@@ -1,0 +1,72 @@
+"""Evidence of an exact head by cross-validation, in the place of a validation part that is small.
+
+Of 30 validation pictures hardly a threshold can be told. A head over a frozen backbone is fitted in a fraction of a
+second, so that each picture of train and val is judged by a head, and compared with class means, that have not seen
+it. That holds of the network that is saved as far as its backbone is the pre-trained one, and its head one more of the
+same kind.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from src.datasets.folds import group_pictures, make_folds, read_keys
+from src.datasets.seen import record_pictures
+from src.errors import UserError
+from src.evaluation.novelty import fit_novelty, held_out_scores
+from src.held_out import Answer, HeldOut, look_at
+from src.training.logistic import fit_head, scale_features
+
+_MOST = 2000  # pictures; more have validation parts that serve
+_NOVELTY_FOLDS = (
+    20  # with fewer the means are of fewer pictures, and the threshold lies too high (docs/few_pictures.md)
+)
+_FOLDS = 10
+
+
+def cross_validate_evidence(answer: Answer, train, val, *, l2: float, balanced: bool, seed: int) -> HeldOut | None:
+    """What heads that have not seen them say of the pictures of train and val.
+
+    Args:
+        answer: by the network that is saved, whose features are the frozen backbone's.
+        train, val: iterators over pictures, ``train`` not augmented.
+        l2, balanced: as the network's own head was fitted.
+        seed: of the folds.
+
+    Returns:
+        None where there is no such evidence to be had: there are many pictures, a class has hardly more than copies of
+        one, a picture has gone meanwhile.
+    """
+    if train.samples + val.samples > _MOST or train.augmented or train.stand_ins.reasons or val.stand_ins.reasons:
+        return None
+    try:
+        features = [look_at(answer, part, np.arange(part.samples))[1] for part in (train, val)]
+    except UserError:  # which is said when validation pictures are asked instead
+        return None
+    if features[0] is None or not all(np.isfinite(each).all() for each in features):
+        return None
+    features, labels = np.concatenate(features), np.concatenate([train.classes, val.classes]).astype(np.int64)
+    paths = [*train.filepaths, *val.filepaths]
+    record = record_pictures(paths)
+    groups = group_pictures(record, read_keys(Path(paths[0]).parent.parent.parent, record.digests))
+    folds, finer = (make_folds(labels, groups, count, seed) for count in (_FOLDS, _NOVELTY_FOLDS))
+    if folds is None:
+        return None
+    probabilities = _cross_validate(features, labels, folds, train.num_classes, l2, balanced)
+    try:
+        novelty, scores = fit_novelty(features, labels), held_out_scores(features, labels, finer)
+    except ValueError:  # no two pictures of a class differ
+        novelty = scores = None
+    return HeldOut(labels, probabilities, "cross-validation", novelty, scores)
+
+
+def _cross_validate(
+    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, class_count: int, l2: float, balanced: bool
+) -> np.ndarray:
+    """Probabilities float32 (N, C)."""
+    values, probabilities = scale_features(features[None]).values, np.empty((len(labels), class_count), np.float32)
+    for fold in range(folds.max() + 1):
+        held = folds == fold
+        head = fit_head(values[:, ~held], labels[~held], class_count, l2, balanced=balanced)
+        probabilities[held] = head.probabilities(values[0][held])
+    return probabilities
