@@ -154,8 +154,8 @@ def _verify(pictures: Pictures, places: np.ndarray) -> None:
 
 
 def write_estimate(result: Estimate, data: str | Path, output: Path, command: str) -> dict:
-    """Write ``estimate.json``, ``choices.csv``, ``learning_curve.png``, and ``what_next/`` beside them; returns what the
-    first holds."""
+    """Write ``estimate.json``, ``choices.csv`` and ``learning_curve.png``, and ``what_next/`` beside them; returns what
+    the first holds."""
     folder = output / FOLDER
     record = finite(result.as_json() | {"data": read_fingerprint(data), "command": command})
     folder.mkdir(parents=True, exist_ok=True)
