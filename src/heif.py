@@ -97,7 +97,7 @@ def _open(content: bytes, max_pixels: int):
 
 def _verify_whole(content: bytes) -> None:
     """Raise :class:`HeifError` where a box with a part of the picture ends beyond the file: libheif leaves the tiles
-    gray whose data are cut off, and phones make tiles of all they take. Boxes: ISO/IEC 14496-12, 4.2."""
+    black whose data are cut off, and phones make tiles of all they take. Boxes: ISO/IEC 14496-12, 4.2."""
     place = 0
     while place + 8 <= len(content):
         size, kind = struct.unpack_from(">I4s", content, place)

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pillow_heif
 from PIL import Image
 
 RNG = np.random.default_rng(0)
@@ -22,3 +23,12 @@ def with_orientation(orientation) -> Image.Exif:
     exif = Image.Exif()
     exif[0x112] = orientation
     return exif
+
+
+def heic(pixels: np.ndarray, mode: str = "RGB", **options) -> bytes:
+    """A HEIC, lossless unless the options of pillow-heif's encoder say otherwise."""
+    stream = io.BytesIO()
+    height, width = pixels.shape[:2]
+    exact = {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
+    pillow_heif.encode(mode, (width, height), np.ascontiguousarray(pixels).tobytes(), stream, **(exact | options))
+    return stream.getvalue()

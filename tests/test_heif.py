@@ -1,6 +1,5 @@
 """HEIC as phones make it: its pixels, which way up it is, and what is refused. The files are made by pillow-heif."""
 
-import io
 import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,33 +16,25 @@ from src.imaging import ImageError, decode_image, read_image, write_image
 from src.verification import verify_image, verify_upload
 from src.webapp.uploads import Upload
 from tests.conftest import run_command
-from tests.encoded import with_orientation
+from tests.encoded import heic, with_orientation
 
 RNG = np.random.default_rng(5)
 # smooth, as HEVC's lossless mode is exact anyway and the files stay small; no axis of symmetry
 SMOOTH = np.clip(np.add.outer(np.arange(96) * 1.2, np.arange(128) * 0.9)[..., None] + [0, 20, -30], 0, 255)
 RGB = (SMOOTH + RNG.integers(0, 8, SMOOTH.shape)).clip(0, 255).astype(np.uint8)
-EXACT = {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
 
 
-def encode(pixels: np.ndarray, mode: str = "RGB", **options) -> bytes:
-    stream = io.BytesIO()
-    height, width = pixels.shape[:2]
-    pillow_heif.encode(mode, (width, height), np.ascontiguousarray(pixels).tobytes(), stream, **(EXACT | options))
-    return stream.getvalue()
-
-
-TILED = encode(RGB, tile_size=64)  # as phones make them
+TILED = heic(RGB, tile_size=64)  # as phones make them
 
 
 @pytest.mark.parametrize("options", [{}, {"tile_size": 64}], ids=["one", "tiles"])
 def test_lossless_pictures_come_out_exactly(options):
-    decoded = decode_image(encode(RGB, **options))
+    decoded = decode_image(heic(RGB, **options))
     assert decoded.dtype == np.uint8 and np.array_equal(decoded, RGB)
 
 
 def test_colours_of_a_usual_file_are_near():
-    decoded = decode_image(encode(RGB, quality=90, chroma=420, matrix_coefficients=6))
+    decoded = decode_image(heic(RGB, quality=90, chroma=420, matrix_coefficients=6))
     assert np.abs(decoded.astype(int) - RGB).mean() < 3
     assert np.abs(decoded.astype(int) - RGB[..., ::-1]).mean() > 20  # with red and blue exchanged they would not be
 
@@ -55,14 +46,14 @@ def test_more_bits_keep_the_upper_ones(monkeypatch, mode, twelve):
     wide = RGB.astype(np.uint16) * 257
     pixels = wide if mode == "RGB;16" else wide[..., 0]
     options = {} if mode == "RGB;16" else {"matrix_coefficients": 6}
-    encoded = encode(pixels, mode, **options)
+    encoded = heic(pixels, mode, **options)
     assert pillow_heif.open_heif(encoded).info["bit_depth"] == (12 if twelve else 10)
     expected = RGB if mode == "RGB;16" else np.repeat(RGB[..., :1], 3, axis=2)
     assert np.array_equal(decode_image(encoded), expected)
 
 
 def test_gray_is_gray():
-    decoded = decode_image(encode(RGB[..., 0], "L", matrix_coefficients=6))
+    decoded = decode_image(heic(RGB[..., 0], "L", matrix_coefficients=6))
     assert np.array_equal(decoded, np.repeat(RGB[..., :1], 3, axis=2))
 
 
@@ -75,7 +66,7 @@ def test_transparent_places_are_white(mode):
     pixels = np.dstack([stored[..., :1] if mode == "LA" else stored, alpha])
     options = {"matrix_coefficients": 6} if mode == "LA" else {}
     expected = (stored if mode == "RGBa" else stored * share) + 255 * (1 - share)
-    assert np.abs(decode_image(encode(pixels, mode, **options)) - expected).max() <= 1
+    assert np.abs(decode_image(heic(pixels, mode, **options)) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -86,7 +77,7 @@ def test_a_turned_picture_is_turned_once(orientation, tiles):
                4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270,
                7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}[orientation]  # fmt: skip
     exif = with_orientation(orientation).tobytes()
-    encoded = encode(RGB, exif=exif, **({"tile_size": tiles} if tiles else {}))
+    encoded = heic(RGB, exif=exif, **({"tile_size": tiles} if tiles else {}))
     assert b"Exif" in encoded and (orientation == 1 or b"irot" in encoded or b"imir" in encoded)
     image = Image.fromarray(RGB)
     expected = np.asarray(image.transpose(upright) if upright is not None else image)
@@ -94,13 +85,13 @@ def test_a_turned_picture_is_turned_once(orientation, tiles):
 
 
 def test_the_orientation_of_exif_alone_means_nothing():
-    encoded = encode(RGB, exif=with_orientation(6).tobytes()).replace(b"irot", b"free")
+    encoded = heic(RGB, exif=with_orientation(6).tobytes()).replace(b"irot", b"free")
     assert b"free" in encoded and np.array_equal(decode_image(encoded), RGB)
 
 
 def test_files_are_read_verified_and_named(tmp_path):
     path = tmp_path / "IMG_0001.HEIC"
-    path.write_bytes(encode(RGB, exif=with_orientation(6).tobytes()))
+    path.write_bytes(heic(RGB, exif=with_orientation(6).tobytes()))
     verified = verify_image(path)
     assert (verified.height, verified.width, verified.format, verified.frames) == (128, 96, "HEIF", 1)
     assert verified.suits("a.heic") and verified.suits("b.HIF") and not verified.suits("c.jpg")
@@ -112,12 +103,12 @@ def test_the_first_of_several_pictures_is_the_main_one(tmp_path):
     file = pillow_heif.HeifFile()
     for pixels in (RGB[:64], RGB):
         file.add_frombytes("RGB", pixels.shape[1::-1], pixels.tobytes())
-    file.save(tmp_path / "two.heic", primary_index=1, **EXACT)
+    file.save(tmp_path / "two.heic", primary_index=1, quality=-1, chroma=444, matrix_coefficients=0)
     assert verify_image(tmp_path / "two.heic").frames == 2
     assert np.array_equal(read_image(tmp_path / "two.heic"), RGB)
 
 
-@pytest.mark.parametrize("encoded", [encode(RGB), TILED], ids=["one", "tiles"])
+@pytest.mark.parametrize("encoded", [heic(RGB), TILED], ids=["one", "tiles"])
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])
 def test_a_cut_off_file_is_refused(tmp_path, encoded, share):
     """libheif itself leaves the missing tiles out, and says nothing."""
@@ -165,7 +156,7 @@ def test_more_tiles_than_are_shown_are_refused():
 
 @pytest.mark.parametrize("width, height", [(10, 10), (100_000, 100_000), (10_000, 10_000)])
 def test_a_size_that_is_not_the_true_one_is_refused(width, height):
-    encoded = bytearray(encode(RGB))
+    encoded = bytearray(heic(RGB))
     place = encoded.index(b"ispe") + 8
     encoded[place : place + 8] = struct.pack(">II", width, height)
     with pytest.raises(ImageError):
@@ -193,7 +184,7 @@ def test_damaged_files_are_pictures_or_errors_of_ours():
     outcomes = {"read": 0, "refused": 0}
     for seed in range(400):
         try:
-            decoded = decode_image(_mutated(TILED if seed % 2 else encode(RGB[:32, :32]), seed))
+            decoded = decode_image(_mutated(TILED if seed % 2 else heic(RGB[:32, :32]), seed))
             assert decoded.dtype == np.uint8 and decoded.ndim == 3 and decoded.shape[2] == 3
             outcomes["read"] += 1
         except ImageError as error:
@@ -203,7 +194,7 @@ def test_damaged_files_are_pictures_or_errors_of_ours():
 
 
 def test_pictures_are_read_at_once_in_threads():
-    files = [encode(np.roll(RGB, shift, axis=1)) for shift in range(6)]
+    files = [heic(np.roll(RGB, shift, axis=1)) for shift in range(6)]
     with ThreadPoolExecutor(4) as threads:
         decoded = list(threads.map(decode_image, files * 4))
     assert all(np.array_equal(each, np.roll(RGB, place % 6, axis=1)) for place, each in enumerate(decoded))
@@ -255,7 +246,7 @@ def test_a_folder_of_heic_is_split_and_the_broken_one_set_aside(tmp_path):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(8):
             pixels = np.random.default_rng([index, number]).integers(100 * index, 100 * index + 99, (40, 40, 3))
-            (tmp_path / "photos" / name / f"IMG_{number}.HEIC").write_bytes(encode(pixels.astype(np.uint8)))
+            (tmp_path / "photos" / name / f"IMG_{number}.HEIC").write_bytes(heic(pixels.astype(np.uint8)))
     write_image(tmp_path / "photos" / "dark" / "jpeg.jpg", RGB)
     (tmp_path / "photos" / "light" / "short.HEIC").write_bytes(TILED[:-50])
     manifest = split_dataset(SplitSettings(source=str(tmp_path / "photos"), output=str(tmp_path / "data")))

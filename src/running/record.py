@@ -15,7 +15,7 @@ from src.running.plan import RunSettings, Stage
 FILE_NAME = "run.json"
 LOCK_FILE = ".run.lock"
 FORMAT = 1
-_IN_WORDS = {"pictures": "your pictures", "options": "the options"}
+_IN_WORDS = {"pictures": "your pictures changed", "options": "the options changed"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Record:
         if done.inputs != inputs:
             names = dict.fromkeys([*inputs, *done.inputs])
             changed = [name for name in names if done.inputs.get(name) != inputs.get(name)]
-            return f"{' and '.join(_IN_WORDS.get(name, f'the {name}') for name in changed)} changed"
+            return _IN_WORDS.get(changed[0], f"{changed[0]} came out otherwise")
         if stage.result() != done.result:
             return "what it left is gone or was changed"
         return None

@@ -14,7 +14,7 @@ from src import imaging, verification
 from src.imaging import ImageError, decode_image, read_image
 from src.verification import find_damage, read_torn, verify_image
 from src.webapp.uploads import SHOWN_SIDE, Upload
-from tests.encoded import GRAY, RGB, RGBA, pillow, with_orientation
+from tests.encoded import GRAY, RGB, RGBA, heic, pillow, with_orientation
 from tests.faults.fuzz import MOST_PIXELS
 from tests.faults.fuzz_mutations import EXTREMES, spoil_bytes, spoil_pieces
 
@@ -63,6 +63,9 @@ def seeds() -> tuple[bytes, ...]:
         *(cv2.imencode(suffix, RGB)[1].tobytes() for suffix in (".hdr", ".ras", ".pfm")),
     ]
     found += [pillow(image, "AVIF", quality=50) for image in (RGB, RGBA) if "AVIF" in Image.SAVE]
+    turned, gray = {"exif": with_orientation(6).tobytes()}, {"matrix_coefficients": 6}
+    found += [heic(RGB), heic(smooth, tile_size=64, quality=50, **turned), heic(RGBA, "RGBA"), heic(GRAY, "L", **gray)]
+    found += [heic(RGB.astype(np.uint16) * 257, "RGB;16")]
     return tuple(found)
 
 
@@ -128,7 +131,7 @@ def join_riff(pieces: Pieces) -> bytes:
 
 
 def split_boxes(data: bytes) -> Pieces:
-    """The boxes of JPEG 2000 and AVIF, the outermost ones."""
+    """The boxes of JPEG 2000, AVIF and HEIC, the outermost ones."""
     pieces, place = [], 0
     while place + 8 <= len(data):
         length = int.from_bytes(data[place : place + 4], "big") or len(data) - place

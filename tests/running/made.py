@@ -10,8 +10,6 @@ from src.files import write_csv
 from src.imaging import write_image
 from src.running.stages import run_stage
 
-EXTRA = ("accuracy", "interval", "n")
-
 
 def write_photos(folder: Path, counts: dict[str, int], first: int = 0) -> Path:
     """``folder``/<class>/<class>_000.png, all different, no copies of each other."""
