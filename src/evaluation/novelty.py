@@ -10,7 +10,7 @@ lies between two classes is rather unlike both (the ratio is Lowe's, 2004). By i
 out were told better than by d_1 alone (docs/few_pictures.md).
 
 n pictures of C classes leave S at most n - C directions, so that P^-1 is these and one number for all the rest
-(Woodbury's identity): a few hundred vectors in the place of D x D values. NumPy only.
+(Woodbury's identity): a few hundred vectors in the place of D x D values. NumPy; SciPy to fit.
 """
 
 from dataclasses import dataclass
@@ -70,20 +70,33 @@ def fit_novelty(features: np.ndarray, labels: np.ndarray, *, shrinkage: float = 
         raise ValueError(f"expected finite features (N, D) and N labels. Received: {features.shape}, {labels.shape}")
     unit, (classes, places) = _normalize(features), np.unique(labels, return_inverse=True)
     means = np.stack([unit[labels == label].mean(axis=0) for label in classes])
-    freedom, dimensions = len(unit) - len(classes), unit.shape[1]
-    _, singular, axes = np.linalg.svd(unit - means[places], full_matrices=False)
-    kept = min(rank, freedom, len(singular))
-    variances = singular**2 / max(freedom, 1)
-    mean_variance = variances.sum() / dimensions
-    if kept < 1 or not mean_variance > 1e-12:
+    freedom, dimensions, rest = len(unit) - len(classes), unit.shape[1], unit - means[places]
+    mean_variance = (rest**2).sum() / max(freedom, 1) / dimensions
+    if not mean_variance > 1e-12:
         raise ValueError("no two pictures of a class differ")
-    rest = variances[kept:].sum() / max(dimensions - kept, 1)
-    shrunk = (1 - shrinkage) * variances[:kept] + shrinkage * mean_variance
-    elsewhere = (1 - shrinkage) * rest + shrinkage * mean_variance
+    variances, axes = _find_largest(rest, min(rank, freedom, dimensions))
+    variances = variances / freedom
+    left = max(mean_variance * dimensions - variances.sum(), 0.0) / max(dimensions - len(variances), 1)
+    shrunk = (1 - shrinkage) * variances + shrinkage * mean_variance
+    elsewhere = (1 - shrinkage) * left + shrinkage * mean_variance
     # 1 / shrunk = (1 - w) / elsewhere, with w the squared length of a direction; the order of variances makes it >= 0.
     weights = np.maximum(1 - elsewhere / shrunk, 0.0)
-    directions = (np.sqrt(weights)[:, None] * axes[:kept]).astype(np.float32)
+    directions = (np.sqrt(weights)[:, None] * axes).astype(np.float32)
     return Novelty(means.astype(np.float32), directions, float(1 / elsewhere))
+
+
+def _find_largest(rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The largest squared singular values of (N, D), at most ``count``, and their right vectors (R, D), by the smaller
+    of the two products of the matrix with itself, whose every value is not needed."""
+    from scipy.linalg import eigh  # prediction needs this module, and no SciPy
+
+    few = len(rows) < rows.shape[1]
+    product = rows @ rows.T if few else rows.T @ rows
+    values, vectors = eigh(product, subset_by_index=[len(product) - count, len(product) - 1])
+    values, vectors = values[::-1], vectors[:, ::-1]
+    sound = values > 1e-10 * values[0]
+    values, vectors = values[sound], vectors[:, sound]
+    return values, (rows.T @ vectors / np.sqrt(values)).T if few else vectors.T
 
 
 def held_out_scores(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, **options) -> np.ndarray:
