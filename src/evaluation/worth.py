@@ -2,7 +2,7 @@
 
 * "second label": the score is the margin max_k p_k - p_label over the other classes k, above 0 (the normalised margin
   of Northcutt et al. 2021, confident learning, and Kuan & Mueller 2022, label quality scores).
-* "near the boundary": "the classifier wavers between two classes: see what such pictures have in common",
+* "near the boundary": one less the margin of the two likeliest classes (Scheffer et al. 2001), of the mean over the
   repeats, so that repeats that disagree count as well; from 0.5 on.
 * "atypical": by how many robust standard deviations the novelty lies beyond the median of its class; from 1.5 on. So a
   class of many looks does not fill the list. There are no quotas of classes otherwise: errors are where they are.
@@ -93,7 +93,7 @@ def propose(
         novelty = measure_novelty(unit, labels, groups)
     scores = {
         "second label": np.maximum(answers.likely - answers.given, 0),
-        "near the boundary": "the classifier wavers between two classes: see what such pictures have in common",
+        "near the boundary": np.where(answers.wavering >= _WAVERS, answers.wavering, 0),
         "atypical": np.zeros(len(known)) if novelty is None else _deviate(novelty, labels),
     }
     proposals, taken = [], np.zeros(len(known), bool)
