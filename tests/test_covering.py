@@ -4,12 +4,16 @@ import csv
 import html
 import json
 import shutil
+from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from src.covering import is_covered
 from src.evaluate import main as evaluate
+from src.files import write_json
 from src.imaging import read_image, write_image
 from src.report import main as report
 from tests.test_gradcam import place, run  # noqa: F401 - a fixture
@@ -46,18 +50,29 @@ def test_green_goes_with_its_square_and_red_is_what_remains(copied, capsys):
 
 def test_it_is_left_out_where_it_is_not_asked_for(copied, capsys):
     folder = copied / "gradcam" / "transfer"
-    code, out, _ = run(copied, capsys, "--samples", 1)
-    assert code == 0 and "Covered in turn" in out and "red: its hottest region is not shown to be needed" in out
-    assert all((folder / name).is_file() for name in FILES)
+    for name in FILES:
+        write_json(folder / name, "of an earlier run")
     code, out, _ = run(copied, capsys, "--samples", 1, "--no-covering", "--json")
-    assert code == 0 and json.loads(out)["covering"] is None  # nothing of an earlier run stays
+    assert code == 0 and json.loads(out)["covering"] is None
     assert not any((folder / name).exists() for name in FILES)
-    run(copied, capsys, "--samples", 1, "--class", "red")
-    assert not (folder / "covering.json").exists()
+
+
+@pytest.mark.parametrize(
+    "asked, method, class_index, covered",
+    [
+        (None, "gradcam", None, True),
+        (None, "rise", None, False),
+        (True, "rise", None, True),
+        (False, "gradcam", None, False),
+        (None, "gradcam", 1, False),
+    ],
+)
+def test_by_default_grad_cam_of_the_predicted_class_alone_is_covered(asked, method, class_index, covered):
+    task = SimpleNamespace(arguments=Namespace(covering=asked, method=method), class_index=class_index, versus=None)
+    assert is_covered(task) == covered
 
 
 def test_other_methods_cover_where_they_are_told_to(copied, capsys):
-    assert json.loads(run(copied, capsys, "--method", "saliency", "--samples", 1, "--json")[1])["covering"] is None
     record = json.loads(run(copied, capsys, "--method", "saliency", "--samples", 1, "--covering", "--json")[1])
     assert (copied / "gradcam/transfer/saliency/covering.json").is_file()
     assert record["covering"]["title"] == "Saliency"
@@ -82,7 +97,8 @@ def test_what_means_nothing_together_is_said(place, capsys, more):  # noqa: F811
 
 def test_the_report_has_the_table_and_leaves_out_what_does_not_agree(copied, capsys, monkeypatch):
     monkeypatch.chdir(copied)
-    run(copied, capsys, "--samples", 1)
+    _, out, _ = run(copied, capsys, "--samples", 1)
+    assert "Covered in turn" in out and "red: its hottest region is not shown to be needed" in out
     assert evaluate([]) == 0 and report([]) == 0
     text = html.unescape(Path("gradcam/report.html").read_text(encoding="utf-8"))
     table = text.split("Does the hottest region decide, or the rest?")[1].split("</table>")[0]

@@ -23,8 +23,8 @@ from src.neighbours import find_neighbours
 # In the order of the lists; a picture stands in the first one that it belongs to.
 REASONS = {
     "second label": "another class is likelier than its own: a wrong label, or a picture that can be read two ways",
-    "near the boundary": "the classifier wavers between two classes: more pictures that tell these apart would help",
-    "atypical": "unlike the others of its class: more shots like this one would help",
+    "near the boundary": "the classifier wavers between two classes: see what such pictures have in common",
+    "atypical": "unlike the others of its class: where such pictures matter, take more of them",
 }
 _WAVERS = 0.5  # between the two likeliest classes: nearer ones are near the boundary
 _ATYPICAL = 1.5  # robust standard deviations beyond the median of its class: the farthest fifteenth of a normal one

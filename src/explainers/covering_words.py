@@ -52,14 +52,15 @@ def list_findings(found: dict) -> list[str]:
         if low is not None and low >= SUSPICIOUS:
             sentences.append(
                 f"{name}: where the evidence is strongest, {share:.0%} of its pictures show the same patch, pixel by "
-                f"pixel ({low:.0%} to {high:.0%}): a logo, a date, a mark? Compare {PurePath(repeated['path']).name}"
+                f"pixel ({low:.0%} to {high:.0%}): a logo, a date, a pattern? Compare {PurePath(repeated['path']).name}"
             )
         difference, low, high = row["beyond_control"]
         if row["n"] >= LEAST and not low > 0:
+            blank = 1 - row["changed"]["blank"][0]
+            why = f"{blank:.0%} keep the answer as a blank picture" if blank >= 0.5 else "its evidence is spread"
             sentences.append(
                 f"{name}: its hottest region is not shown to be needed more than any other as large "
-                f"({_points(difference)} of the answers, {_points(low)} to {_points(high)}): its evidence is spread, "
-                "or it is what the model answers to anything"
+                f"({_points(difference)} of the answers, {_points(low)} to {_points(high)}); {why}"
             )
         if count := row["categories"][REST]:
             sentences.append(f"{name}: in {count} of {row['n']} pictures not the hottest region decides, but the rest")

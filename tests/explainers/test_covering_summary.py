@@ -116,5 +116,6 @@ def test_what_is_worth_a_look_is_said(covering, explained):
     texts = list_findings(found)
     assert "60% of its pictures show the same patch" in texts[0] and texts[0].endswith("Compare x.png")
     assert "not shown to be needed" in texts[2] and "+10% of the answers, -10% to +30%" in texts[2]
-    assert texts[2].startswith("dog") and len(texts) == 4
+    assert texts[2].startswith("dog") and texts[2].endswith("100% keep the answer as a blank picture")
+    assert len(texts) == 4
     assert all(f"  {text}" in format_covering(found) for text in texts)
