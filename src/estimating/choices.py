@@ -49,14 +49,15 @@ class Candidate:
         """Less is simpler: a lighter backbone, an exact head, pictures as they are, a stronger regularisation."""
         return self.backbone_rank, self.schedule != EXACT, self.views, -(self.l2 or 0.0)
 
-    def words(self) -> list[str]:
-        """Options of ``src.transfer_model``."""
+    def words(self, *, frozen: bool = True) -> list[str]:
+        """Options of ``src.transfer_model``; unless ``frozen`` it also trains the backbone's top layers."""
         words = ["--backbone", self.backbone]
         if self.schedule == EXACT:
             words += ["--phase1-epochs", "exact", "--l2", f"{self.l2:g}"]
         else:
             words += ["--phase1-epochs", str(EPOCHS)]
-        words += ["--phase2-epochs", "0", "--views", str(max(1, self.views))]
+        words += ["--phase2-epochs", "0"] if frozen else []
+        words += ["--views", str(max(1, self.views))]
         return words if self.views else [*words, "--no-augment"]
 
     def describe(self) -> str:

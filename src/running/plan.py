@@ -150,8 +150,12 @@ def plan_stages(settings: RunSettings) -> list[Stage]:
 
 
 def choose_transfer(settings: RunSettings) -> list[str]:
-    """The words of the training of the transfer: what cross-validation of train and val has chosen."""
-    return read_json(settings.estimate)["choice"]["words"]
+    """The words of the training of the transfer: what cross-validation of train and val has chosen; none as long as it
+    has not."""
+    try:
+        return [str(word) for word in read_json(settings.estimate)["choice"]["words"]]
+    except (OSError, UserError, KeyError, TypeError):
+        return []
 
 
 def digest_files(paths: list[Path]) -> str | None:

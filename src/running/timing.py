@@ -28,13 +28,14 @@ COSTS = {
     "split": Cost(0.1, 0.0005, 1.3),
     "audit": Cost(2.2, 0.016, 2.0),
     "baseline": Cost(2.2, 0.009),
+    "estimate": Cost(8.0, 0.05, 2.0),
     "transfer": Cost(13.0, 0.011),
     "evaluate": Cost(2.6, 0.003),
     "gradcam": Cost(6.0, 0.006),
     "report": Cost(0.9, 0.001),
 }
 LOADING = 4.5  # seconds that TensorFlow takes to be loaded, once
-_LOADS_TENSORFLOW = {"audit", "baseline", "transfer", "evaluate", "gradcam"}
+_LOADS_TENSORFLOW = {"audit", "baseline", "estimate", "transfer", "evaluate", "gradcam"}
 _ASSUMED = Cost(2.0, 0.02)  # of a stage that was not measured
 
 

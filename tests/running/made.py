@@ -59,6 +59,11 @@ class Pretended:
             bundle = Path(options["--models-dir"], stage)
             bundle.mkdir(parents=True, exist_ok=True)
             (bundle / "bundle.json").write_text(json.dumps({"made": self._made}))
+        elif stage == "estimate":
+            for name, record in (("estimate", {"choice": {"words": ["--l2", "0.3"]}}), ("what_next", {})):
+                folder = Path(options["--output"], name)
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / f"{name}.json").write_text(json.dumps(record | {"made": self._made}))
         elif stage == "report":
             Path(options["--output"], "report.html").write_text(str(self._made))
         else:

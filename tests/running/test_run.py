@@ -20,7 +20,7 @@ from src.running.stages import as_typed
 from tests.conftest import read_json_line, run_command
 from tests.running.made import Pretended, write_photos
 
-ALL = ["split", "audit", "baseline", "transfer", "evaluate", "gradcam", "report"]
+ALL = ["split", "audit", "baseline", "estimate", "transfer", "evaluate", "gradcam", "report"]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_all_stages_in_their_order_and_what_they_came_to(pretended, capsys):
     assert "The page: runs/photos/gradcam/report.html" in shown.out
     assert "python -m src.predict --models-dir runs/photos/models PHOTO" in shown.out
     assert "photos: 22 pictures of 2 classes (a 12, b 10)." in shown.err
-    assert "[7/7] report: " in shown.err and " left." in shown.err
+    assert "[8/8] report: " in shown.err and " left." in shown.err
     split = json.loads(Path("runs/photos/data/split.json").read_text())
     assert sum(sum(counts.values()) for counts in split["counts"].values()) == 22
 
@@ -110,7 +110,7 @@ def test_photos_that_were_added_are_taken_in(pretended, capsys):
     write_photos(Path("photos"), {"a": 4, "b": 4}, first=50)
     pretended.ran.clear()
     assert run.main(["photos"]) == 0 and pretended.ran == ALL
-    assert "[1/7] split, again: your pictures changed" in capsys.readouterr().err
+    assert "[1/8] split, again: your pictures changed" in capsys.readouterr().err
     after = json.loads(Path("runs/photos/data/split.json").read_text())
     assert len(after["files"]) == len(before["files"]) + 8 and set(before["files"]) < set(after["files"])
 
@@ -120,6 +120,7 @@ def test_only_what_follows_from_a_change_is_done_again(pretended, capsys):
     for path, expected in (
         ("gradcam/audit/findings.csv", ["audit", "report"]),
         ("models/transfer/bundle.json", ["transfer", "evaluate", "gradcam", "report"]),
+        ("gradcam/estimate/estimate.json", ["estimate", "transfer", "evaluate", "gradcam", "report"]),
         ("gradcam/report.html", ["report"]),
         ("data/split.json", ["split"]),  # which comes out the same
     ):
@@ -129,8 +130,8 @@ def test_only_what_follows_from_a_change_is_done_again(pretended, capsys):
         assert run.main(["photos"]) == 0 and pretended.ran == expected, path
     pretended.ran.clear()
     assert run.main(["photos", "--backbone", "mobilenet_v2"]) == 0
-    assert pretended.ran == ["transfer", "evaluate", "gradcam", "report"]
-    assert "[4/7] transfer, again: the options changed" in capsys.readouterr().err
+    assert pretended.ran == ["estimate", "transfer", "evaluate", "gradcam", "report"]
+    assert "[4/8] estimate, again: the options changed" in capsys.readouterr().err
 
 
 def test_a_run_that_was_moved_is_still_done(pretended, monkeypatch, tmp_path):
@@ -291,7 +292,7 @@ def test_ctrl_c_says_how_to_go_on_and_it_does(tmp_path):
     stopped = run_command("-c", code, signal.SIGINT.value, cwd=tmp_path)
     assert stopped.returncode == EXIT_INTERRUPTED and "Stopped in audit" in stopped.stderr, stopped.stderr
     killed = run_command("-c", code, signal.SIGTERM.value, cwd=tmp_path)
-    assert killed.returncode == EXIT_INTERRUPTED and "[1/7] split: done already" in killed.stderr
+    assert killed.returncode == EXIT_INTERRUPTED and "[1/8] split: done already" in killed.stderr
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ def test_a_slower_machine_computes_longer_and_reads_as_measured():
 
 
 def test_a_stage_that_was_not_measured_has_some_estimate():
-    assert estimate_stages(["estimate"], 50, 0.0, Machine(1.0, 2))["estimate"] > 0
+    assert estimate_stages(["new"], 50, 0.0, Machine(1.0, 2))["new"] > 0
 
 
 def test_what_is_left_follows_what_was_taken():
