@@ -16,7 +16,7 @@ from src.training.logistic import choose_strength, fit_head, scale_features
 
 SHOTS = (5, 10, 20, 50)
 PER_CLASS = 70
-FOLDS = 5
+FOLDS = 20
 COVERAGES = (0.9, 0.95)
 _ALL_TRAIN = (0.0, 0.0)
 
