@@ -30,11 +30,12 @@ _THEMED = {
 
 
 def draw_curves(name: str, history: dict[str, list[float]], best_epoch: int | None) -> list[Markup]:
-    """Accuracy and loss of a model's training and validation over the epochs; empty for a history without them."""
+    """Accuracy and loss of a model's training and validation over the epochs; empty for a history without them, and of
+    a single epoch, which is no curve."""
     boundary, charts = find_phase_boundary(history), []
     for figure in ("accuracy", "loss"):
         values, validation = history.get(figure), history.get(f"val_{figure}")
-        if not values or not validation:
+        if not values or not validation or len(values) < 2:
             continue
         description = (
             f"{name}: {figure} over {len(values)} epochs; training ends at {values[-1]:.3f}, validation at "

@@ -68,6 +68,7 @@ def describe_model(model: ModelResults, pool: PicturePool) -> dict:
         "wrong": len(model.wrong),
         "wrong_shown": 0,  # known once the gallery is filled
         "has_maps": model.maps is not None,
+        "single_epoch": _describe_single_epoch(model.history),
         "curves": draw_curves(model.name, model.history, (facts["metrics"] or {}).get("epoch")),
         "confidence": [
             draw_honesty(model.name, metrics["calibration"]["reliability"], metrics["calibration"]["ece"]),
@@ -83,6 +84,16 @@ def describe_model(model: ModelResults, pool: PicturePool) -> dict:
         "focus": pool.take_sheet(model.folder / "class_focus.png") if model.explained else None,
         "sheet": pool.take_sheet(model.folder / "comparison" / "sheet.png") if model.comparison else None,
     }
+
+
+def _describe_single_epoch(history: dict[str, list[float]]) -> str:
+    """What stands in the place of curves; empty for a history of more epochs, or without these figures."""
+    accuracy, validation = history.get("accuracy", ()), history.get("val_accuracy", ())
+    if len(accuracy) != 1 or len(validation) != 1:
+        return ""
+    solved = " at the optimum of a logistic regression" if history.get("learning_rate") == [0.0] else ""
+    figures = f"training accuracy {accuracy[0]:.3f}, validation {validation[0]:.3f}"
+    return f"One epoch{solved}, so that there is no curve: {figures}."
 
 
 def _describe_classes(metrics: dict) -> list[dict]:
