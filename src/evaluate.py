@@ -91,6 +91,8 @@ def main(argv=None) -> None:
     arguments = _parse(argv)
     from src.loading.folder import check_data_folder, find_pictures
 
+    if arguments.unknown and not Path(arguments.unknown).is_dir():
+        raise UserError(f"--unknown {arguments.unknown}: there is no such folder")
     arguments.unknown_pictures = find_pictures([arguments.unknown]) if arguments.unknown else []
     class_names, _ = check_data_folder(arguments.data, parts=("test", "train") if arguments.gap else ("test",))
     if arguments.ensemble:

@@ -27,7 +27,7 @@ FILE_NAME = "held_out.npz"
 ORIGINS = ("validation", "cross-validation")
 MAX_BYTES = 2**28  # unpacked; 10,000 pictures of 1,000 classes take 40 MB
 # Training pictures that the class means and their covariance come from: more bring little (docs/few_pictures.md).
-_PICTURES, _LEAST_OF_A_CLASS, _PICTURES_IN_ALL = 600, 20, 2000
+_PICTURES, _LEAST_OF_A_CLASS, _PICTURES_IN_ALL = 400, 20, 2000
 _BATCH = 32
 
 Answer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
@@ -132,7 +132,7 @@ def ask_held_out(answer: Answer, val: "DirectoryIterator", train: "DirectoryIter
     Args:
         answer: by the very network that is saved.
         val: with labels, neither augmented nor shuffled.
-        train: of its pictures at most 600, evenly from all classes (2,000 where 20 of each are more), are asked as they
+        train: of its pictures at most 400, evenly from all classes (2,000 where 20 of each are more), are asked as they
             are, not augmented; None leaves the novelty out.
 
     Returns:

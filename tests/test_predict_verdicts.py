@@ -201,6 +201,15 @@ def test_evaluate_measures_them(place, tmp_path, capsys):
     assert not (tmp_path / "out" / "plain" / "novelty.png").exists()
 
 
+def test_a_folder_that_is_not_there_is_one_sentence(place, tmp_path, capsys):
+    options = ["--data", str(place / "data"), "--models-dir", str(place / "models"), "--output", str(tmp_path)]
+    assert evaluate([*options, "--unknown", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere: there is no such folder" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert evaluate([*options, "--unknown", str(tmp_path / "empty")]) == 2
+    assert "no pictures in" in capsys.readouterr().err
+
+
 def _judge_test_part(capsys, place) -> list[dict]:
     options = [place / "data" / "test", "--model", "known", "--models-dir", place / "models", "--json"]
     assert main(list(map(str, options))) == 0

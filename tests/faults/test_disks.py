@@ -49,6 +49,7 @@ def test_a_bundle_that_finds_no_room_leaves_the_earlier_one(work):
         ("features", ".rows"),
         ("baseline", ".unfinished"),
         ("baseline", "pictures.npz"),
+        ("baseline", "held_out.npz"),
         ("baseline", "bundle.json"),
         ("baseline", "history.csv"),
         ("sweep", "journal"),
