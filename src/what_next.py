@@ -120,6 +120,6 @@ def _caption(row: dict) -> str:
     lines = [f"{row['reason']} {row['rank']}", Path(row["file"]).name, f"labelled {row['label']} ({row['given']:.0%})"]
     if row["reason"] == "atypical":
         return "\n".join([*lines, f"{row['score']:.1f} deviations from its class"])
-    verb = "looks like" if row["reason"] == "second label" else "or rather"
+    verb = "looks like" if row["reason"] == "second label" else "or"
     lines.append(f"{verb} {row['other']} ({row['confidence']:.0%})")
     return "\n".join(lines)

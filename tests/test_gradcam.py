@@ -169,7 +169,7 @@ def test_the_network_in_the_bundle_or_an_engine_for_many_gives_the_same_maps(
     monkeypatch.setattr("src.explaining.ENGINE_FROM", engine_from)
     monkeypatch.setattr("src.explaining.create_engine", counted("made", create_engine))
     monkeypatch.setattr(GradientModel, "__call__", counted("whole", GradientModel.__call__))
-    assert run(place, capsys, "--samples", 1)[0] == 0
+    assert run(place, capsys, "--samples", 1, "--no-covering")[0] == 0
     assert calls == {"made": made, "whole": whole}
     with np.load(place / "gradcam/transfer/heatmaps.npz") as kept:
         strongest = kept["heatmaps"].max(axis=(1, 2))

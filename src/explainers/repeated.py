@@ -19,6 +19,7 @@ SIDE = 112  # pixels that pictures are reduced to: finer than the evidence, and 
 _PATCH, _WINDOW = 0.2, 0.5  # sides of what is looked for, and of where, as shares of the picture
 _COARSE = 3.0  # standard deviation in pixels of what is taken away from the picture
 _ALIKE = 0.7  # correlation; docs/explainers.md has what drawn pictures and photographs reach
+_LEAST_CONTRAST = 3.0  # gray levels: below, what is left of a smooth patch is its rounding
 _MOST = 80  # pictures of a class
 
 
@@ -56,5 +57,7 @@ def _fine_structure(image: np.ndarray) -> np.ndarray:
 
 def _likeness(patch: np.ndarray, window: np.ndarray) -> float:
     """The largest correlation -1..1 of a patch with its like in a window; 0 where either is flat."""
+    if patch.std() < _LEAST_CONTRAST:
+        return 0.0
     found = cv2.matchTemplate(window, patch, cv2.TM_CCOEFF_NORMED)
     return float(np.max(found, where=np.isfinite(found) & (np.abs(found) <= 1 + 1e-6), initial=0.0))
