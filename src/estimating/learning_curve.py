@@ -4,6 +4,7 @@ Errors of classifiers fall with the number of pictures about as a power of it (H
 Viering and Loog 2023): error(n) = a + b n^-c.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,7 @@ class LearningCurve:
     @property
     def can_tell(self) -> bool:
         """Whether what twice as many pictures bring is known better than to its own size."""
-        return self.gain is not None and self.gain.high - self.gain.low <= self.gain.mean
+        return self.gain is not None and 0 < self.gain.high - self.gain.low <= self.gain.mean
 
     def as_json(self) -> dict:
         points = [
@@ -127,8 +128,10 @@ def _subsets(labels: np.ndarray, learned: np.ndarray, seed: int, fold: int):
 def fit_curve(pictures: np.ndarray, wrong: np.ndarray, groups: np.ndarray, now: float, seed: int = 42) -> LearningCurve:
     """Fit the law, and resample groups of pictures and repeats (percentile bootstrap) for how sure it is.
 
-    In the resampling each size has one picture more in addition, half right: else of no errors none would be expected
-    of further pictures either.
+    In the resampling four pictures stand beside the others, as in Agresti and Coull's interval: two right, one wrong,
+    one that is wrong the less the more pictures there are; else of no errors none would be expected of further pictures
+    either. To the gain's draws comes twice the variance between repeats, since other training pictures of the same
+    number give another accuracy.
 
     Args:
         pictures: of a class, (S,), rising.
@@ -152,14 +155,22 @@ def fit_curve(pictures: np.ndarray, wrong: np.ndarray, groups: np.ndarray, now: 
     steps = np.geomspace(pictures[0], 2 * now, 40)
     band = [[n, at(n)[0], *np.percentile(at(n)[1], [2.5, 97.5])] for n in steps]
     count = wrong.shape[2]
+    noise = random_generator(seed, 0x6E6F6973).normal(0, _draw_deviation(wrong) * math.sqrt(2), len(firsts))
     return LearningCurve(
         **curve,
         law=law,
         at_now=_spread(first, firsts, count),
         at_twice=_spread(second, seconds, count),
-        gain=_spread(second - first, seconds - firsts, count),
+        gain=_spread(second - first, seconds - firsts + noise, count),
         band=np.array(band),
     )
+
+
+def _draw_deviation(wrong: np.ndarray) -> float:
+    """Standard deviation of the error (S, R, N) between repeats, at the three largest sizes."""
+    if wrong.shape[1] < 2:
+        return 0.0
+    return math.sqrt(wrong.mean(axis=2).var(axis=1, ddof=1)[-3:].mean())
 
 
 def _spread(value: float, drawn: np.ndarray, n: int) -> Interval:
@@ -168,15 +179,18 @@ def _spread(value: float, drawn: np.ndarray, n: int) -> Interval:
 
 
 def _resample(wrong: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    """Errors (B, S) of groups and repeats drawn anew."""
+    """Errors (B, S) of groups and repeats drawn anew, with the four pictures that stand beside them."""
     draw = random_generator(seed, 0x626F6F74)
     _, groups = np.unique(groups, return_inverse=True)
+    beside = np.stack([np.zeros(len(wrong)), np.zeros(len(wrong)), np.ones(len(wrong)), np.linspace(1, 0, len(wrong))])
+    wrong = np.concatenate([wrong, np.repeat(beside.T[:, None], wrong.shape[1], axis=1)], axis=2)
+    groups = np.concatenate([groups, groups.max() + 1 + np.arange(len(beside))])
     count, repeats = groups.max() + 1, wrong.shape[1]
     times = draw.multinomial(count, np.full(count, 1 / count), _BOOTSTRAPS)[:, groups].astype(float)
     shares = draw.multinomial(repeats, np.full(repeats, 1 / repeats), _BOOTSTRAPS) / repeats
     by_repeat = np.einsum("bn,srn->bsr", times, wrong)
     errors = np.einsum("bsr,br->bs", by_repeat, shares)
-    return (errors + 0.5) / (times.sum(axis=1) + 1)[:, None]
+    return errors / times.sum(axis=1)[:, None]
 
 
 def fit_power_laws(pictures: np.ndarray, errors: np.ndarray) -> np.ndarray:

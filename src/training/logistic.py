@@ -6,6 +6,7 @@ strength is one prior, whatever the number of pictures. Features are divided by 
 same for every backbone. Features are not standardised one by one: with few pictures that was much worse.
 """
 
+import functools
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,8 @@ def scale_features(features: np.ndarray) -> Scaled:
     features = np.asarray(features, np.float64)
     rows = features.reshape(-1, features.shape[-1])
     scale = float(np.linalg.norm(rows, axis=1).mean()) or 1.0
-    basis = np.linalg.qr(rows.T)[0] if len(rows) < rows.shape[1] else np.eye(rows.shape[1])
+    with _one_thread():
+        basis = np.linalg.qr(rows.T)[0] if len(rows) < rows.shape[1] else np.eye(rows.shape[1])
     return Scaled((rows @ basis / scale).reshape(*features.shape[:2], -1), basis / scale)
 
 
@@ -112,7 +114,6 @@ def fit_path(
 ) -> Iterator[LinearHead]:
     """As :func:`fit_head` for several strengths, each of which begins where the one before it ended."""
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
     samples, weights = np.concatenate(views), picture_weights(labels, class_count, balanced) / len(views)
     present = np.unique(labels)
@@ -126,14 +127,26 @@ def fit_path(
         # Of two classes scikit-learn fits one vector, the difference of the two that a softmax has: u = 2 w, and
         # l2 / 2 (|w|^2 + |-w|^2) = l2 / 4 |u|^2.
         model.set_params(C=(2 if len(present) == 2 else 1) / l2)
-        # many small products, of which threads would spend their time waiting for each other
-        with threadpool_limits(1), warnings.catch_warnings():
+        with _one_thread(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the last digits, which float64 may not have
             model.fit(samples, np.tile(labels, len(views)), sample_weight=np.tile(weights, len(views)))
         kernel, bias = model.coef_.T, model.intercept_
         if len(present) == 2:
             kernel, bias = np.hstack([-kernel / 2, kernel / 2]), np.concatenate([-bias / 2, bias / 2])
         yield _assemble(kernel.copy(), bias - bias.mean(), present, class_count, len(labels))
+
+
+@functools.cache
+def _thread_pools():
+    """Of the libraries of linear algebra, found once, which takes some 10 ms."""
+    from threadpoolctl import ThreadpoolController  # scikit-learn needs it, too
+
+    return ThreadpoolController()
+
+
+def _one_thread():
+    """A context for many small products, of which threads would spend their time waiting for each other."""
+    return _thread_pools().limit(limits=1)
 
 
 def _assemble(kernel: np.ndarray, bias: np.ndarray, present: np.ndarray, class_count: int, pictures: int) -> LinearHead:

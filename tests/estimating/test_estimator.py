@@ -1,0 +1,121 @@
+"""The commands on a few drawn pictures: estimate, a training by what it chose, evaluate beside it, the report."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from src.errors import UserError
+from src.estimate import main as estimate
+from src.estimating.estimator import _verify
+from src.estimating.of_bundle import CrossValidatedModels
+from src.estimating.pictures import Pictures
+from src.evaluate import main as evaluate
+from src.imaging import read_image
+from src.intervals import wilson_interval
+from src.report import main as report
+from src.transfer_model import main as train
+from tests.conftest import write_data_folder
+
+pytestmark = pytest.mark.large
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """Estimated, trained by the words of the choice (but smaller pictures), evaluated, reported."""
+    folder = tmp_path_factory.mktemp("estimated")
+    write_data_folder(folder / "data", {"train": 6, "val": 3, "test": 3})
+    data = ["--data", str(folder / "data")]
+    places = [*data, "--models-dir", str(folder / "models")]
+    results = ["--output", str(folder / "out")]
+    codes = [estimate([*places, *results, "--seed", "3"])]
+    record = json.loads((folder / "out" / "estimate" / "estimate.json").read_text())
+    codes.append(train([*places, *record["choice"]["words"], "--image-size", "64"]))
+    codes.append(evaluate([*places, *results]))
+    codes.append(report([*places, *results]))
+    return folder, record, codes
+
+
+def test_the_estimate_says_what_is_of_what(workplace):
+    folder, record, codes = workplace
+    assert codes == [0, 0, 0, 0]
+    found, choice = record["cross_validated"], record["choice"]
+    assert (found["n"], choice["n"]) == (24, 18), "test pictures took no part in the choice"
+    assert found["accuracy"] == 1.0, "dark and light differ by their mean alone"
+    assert found["interval"] == list(wilson_interval(24, 24)) and set(found["per_class"]) == {"dark", "light"}
+    assert record["data"] is None and record["class_names"] == ["dark", "light"]
+    assert choice["words"][:4] == ["--backbone", "efficientnet_lite0", "--phase1-epochs", "exact"]
+    assert sum(row["chosen"] for row in choice["candidates"]) == 1
+    assert {row["schedule"] for row in choice["candidates"]} == {"exact", "gradient"}
+    with open(folder / "out" / "estimate" / "choices.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == len(choice["candidates"]) and [row["chosen"] for row in rows].count("yes") == 1
+    assert read_image(folder / "out" / "estimate" / "learning_curve.png").std() > 1
+    assert {need["class"] for need in record["needs"]} == {"dark", "light"}
+    assert record["learning_curve"]["pictures_per_class"] == 12
+
+
+def test_the_same_seed_gives_the_same_from_stored_features(workplace, capsys, monkeypatch):
+    folder, record, _ = workplace
+    monkeypatch.setattr("src.estimating.pictures.create_engine", None)  # nothing is to be computed
+    words = ["--data", str(folder / "data"), "--models-dir", str(folder / "models"), "--output", str(folder / "again")]
+    assert estimate([*words, "--seed", "3", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again | {"command": ""} == record | {"command": ""}
+
+
+def test_a_training_by_its_words_is_evaluated_beside_cross_validation(workplace):
+    folder, _, _ = workplace
+    info = json.loads((folder / "models" / "transfer" / "bundle.json").read_text())
+    assert info["metrics"]["phase"] == 1 and info["l2"] == info["settings"]["l2"]
+    metrics = json.loads((folder / "out" / "transfer" / "metrics.json").read_text())
+    assert metrics["n"] == 6 and metrics["cross_validated"]["n"] == 24
+    assert metrics["cross_validated"]["backbone"] == "efficientnet_lite0"
+    low, high = metrics["cross_validated"]["interval"]
+    assert high - low < metrics["interval"][1] - metrics["interval"][0]
+
+
+def test_the_report_has_the_section_where_it_belongs(workplace, tmp_path):
+    folder, _, _ = workplace
+    page = (folder / "out" / "report.html").read_text()
+    assert "How good with these pictures" in page and "by cross-validation of all 24 pictures" in page
+    assert "test pictures took no part" in page and "python -m src.estimate" in page
+    output = tmp_path / "out"
+    shutil.copytree(folder / "out", output)
+    path = output / "estimate" / "estimate.json"
+    words = ["--data", str(folder / "data"), "--models-dir", str(folder / "models"), "--output", str(output)]
+    record = json.loads(path.read_text())
+    for broken in (record | {"data": "another"}, record | {"needs": 5}, record | {"learning_curve": {}}):
+        path.write_text(json.dumps(broken))
+        assert report(words) == 0
+        page = (output / "report.html").read_text()
+        assert "How good with these pictures" not in page and "estimate.json is" in page
+
+
+class _Model:
+    name, image_size = "m", (64, 64)
+
+    def __init__(self, **info):
+        self.info = info
+
+
+def test_models_without_pretrained_weights_at_hand_are_left_alone(workplace, capsys, monkeypatch):
+    folder, _, _ = workplace
+    models = CrossValidatedModels(folder / "data", ["dark", "light"], folder / "models")
+    assert models.find(_Model(), 6) is None
+    assert models.find(_Model(backbone="resnet50", weights={"origin": "none"}), 6) is None
+    known = {"backbone": "efficientnet_lite0", "weights": {"origin": "imagenet (x)"}}
+    assert models.find(_Model(**known), 100) is None and not capsys.readouterr().err
+    monkeypatch.setenv("KERAS_HOME", str(folder))
+    for origin in ("imagenet (keras.applications)", "gone.h5"):
+        assert models.find(_Model(backbone="resnet50", weights={"origin": origin}), 6) is None
+        assert "m is not cross-validated: the " in capsys.readouterr().err
+
+
+def test_a_class_of_copies_is_named(workplace):
+    labels = np.array([0, 0, 1, 1])
+    pictures = Pictures(["a"] * 4, np.array(["train"] * 4), labels, np.array([0, 1, 2, 2]), ["cat", "dog"])
+    with pytest.raises(UserError, match="dog has fewer than two different pictures in train and val"):
+        _verify(pictures, np.arange(4))
