@@ -161,7 +161,6 @@ def _train(
     """As :func:`train_transfer`, on data that have been looked at; ``facts`` are what a bundle remembers of them."""
     quiet_tensorflow()
     from src.bundle import list_unreadable, save_bundle
-    from src.cross_evidence import cross_validate_evidence
     from src.explainers.graph import find_target_layer
     from src.tensorboard_log import TensorBoardLog
     from src.training.checkpoint import Checkpoint, identify
@@ -184,10 +183,6 @@ def _train(
         "checkpoint": checkpoint,
     }
     history = _fit(model, base, train, val, settings, schedule, training, **options)
-    evidence = None
-    if schedule.exact and history.best_row["phase"] == 1:  # the backbone is the pre-trained one
-        fitted = {"l2": history.l2, "balanced": training.balance != "none", "seed": settings.seed}
-        evidence = partial(cross_validate_evidence, train=train, val=val, **fitted)
     folder = save_bundle(
         settings.name,
         settings.models_dir,
@@ -215,7 +210,7 @@ def _train(
         pictures=[*train.filepaths, *val.filepaths],
         val=val,
         train=train,
-        evidence=evidence,
+        evidence=_choose_evidence(history, train, val, settings, schedule, training),
     )
     checkpoint.remove()
     log.add_pictures(folder, settings.data, settings.batch_size, history.best_row["epoch"])
@@ -292,6 +287,16 @@ def _fit(model, base, train, val, settings: TransferSettings, schedule, training
             clean=PlainSample(train, min(_CLEAN_PICTURES, val.samples), seed=settings.seed),
             **options,
         )
+
+
+def _choose_evidence(history, train, val, settings: TransferSettings, schedule, training: TrainingSettings):
+    """What is known of a network whose backbone is the pre-trained one still, and its head exact; None for others."""
+    from src.cross_evidence import cross_validate_evidence
+
+    if not schedule.exact or history.best_row["phase"] != 1:
+        return None
+    fitted = {"l2": history.l2, "balanced": training.balance != "none", "seed": settings.seed}
+    return partial(cross_validate_evidence, train=train, val=val, **fitted)
 
 
 def find_rate(
