@@ -65,7 +65,7 @@ def test_a_target_layer_inside_a_nested_model_is_left_out(tmp_path):
     inputs = keras.Input((32, 32, 3))
     model = keras.Model(inputs, add_head(layers.GlobalAveragePooling2D()(inner(inputs)), 3))
     frozen = load_frozen_bundle(_save(tmp_path, model, "inside"))
-    assert set(frozen.engine.run(_inputs(1))) == {"logits", "probabilities"}
+    assert set(frozen.engine.run(_inputs(1))) == {"logits", "probabilities", "features"}
 
 
 def test_where_there_is_none(folder):
