@@ -121,7 +121,7 @@ def _subsets(labels: np.ndarray, learned: np.ndarray, seed: int, fold: int):
     of_class = [order[labels[order] == label] for label in np.unique(labels)]
     for share in SHARES:
         counts = [round(share * len(places)) for places in of_class]
-        if min(counts) >= _LEAST_PICTURES:
+        if share == 1 or min(counts) >= _LEAST_PICTURES:
             yield share, np.concatenate([places[:count] for places, count in zip(of_class, counts)])
 
 
