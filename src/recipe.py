@@ -114,6 +114,11 @@ def _is_same(recorded: str, source: str) -> bool:
     return Path(recorded).name == Path(source).name
 
 
+def _meant(name: str, value):
+    """The value of an option; what None stands for in the recipes' trainings stood there itself in earlier versions."""
+    return {"dense_units": 256, "head_dropout": 0.5}.get(name, value) if value is None else value
+
+
 def _is_trained(recipe: Recipe, bundle: Path, data: Path, words: list[str]) -> bool:
     """Whether the bundle is of this recipe as it is now, ``words`` its training command, and of these pictures."""
     if not (bundle / BUNDLE_FILE).is_file():
@@ -123,7 +128,7 @@ def _is_trained(recipe: Recipe, bundle: Path, data: Path, words: list[str]) -> b
     wanted = recorded_options(kinds, words[1:])
     recorded = recorded_options(kinds, []) | info["settings"]  # what was done before an option was there is its default
     places = ("data", "models_dir")  # moved with all the experiments, they hold what they held
-    if any(recorded[name] != value for name, value in wanted.items() if name not in places):
+    if any(_meant(name, recorded[name]) != _meant(name, value) for name, value in wanted.items() if name not in places):
         say(f"{bundle} was trained with other settings: training anew.")
         return False
     return info["data"]["fingerprint"] == load_manifest(data).content_hash

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -141,6 +142,18 @@ def test_restart_trains_anew(tmp_path, monkeypatch):
         command.run_recipe(recipe, str(tmp_path), None, quick=False, restart=restart)
         assert stages == expected and (bundle / "bundle.json").is_file()
         assert state.exists() == unfinished, "what is half done is forgotten by the training alone"
+
+
+def test_what_was_trained_before_a_default_had_another_name_is_trained(tmp_path, monkeypatch):
+    recipe = RECIPES["s1-dogs-vs-cats"]
+    words = recipe.commands(str(tmp_path), None)["train"]
+    kinds = importlib.import_module(words[0]).KINDS
+    recorded = recorded_options(kinds, words[1:]) | {"dense_units": 256, "head_dropout": 0.5}
+    monkeypatch.setattr(command, "load_manifest", lambda data: SimpleNamespace(content_hash="x"))
+    for width, expected in ((256, True), (None, True), (128, False)):
+        record = {"settings": recorded | {"dense_units": width}, "data": {"fingerprint": "x"}}
+        (tmp_path / "bundle.json").write_text(json.dumps(record))
+        assert command._is_trained(recipe, tmp_path, tmp_path, words) is expected, width
 
 
 def test_a_loss_that_does_not_fall_is_an_error(tmp_path, monkeypatch):
