@@ -95,7 +95,7 @@ def test_evidence_may_come_from_elsewhere(tmp_path):
     evidence = HeldOut(labels, probabilities, "cross-validation")
     save_bundle(
         "m", tmp_path, _build(), class_names=CLASSES, image_size=(24, 24), interpolation="bilinear",
-        target_layer="target", info={}, evidence=evidence,
+        target_layer="target", info={}, evidence=lambda answer: evidence,
     )  # fmt: skip
     bundle = load_bundle("m", tmp_path)
     assert bundle.temperature > 2 and bundle.info["calibration"]["part"] == "cross-validation"
