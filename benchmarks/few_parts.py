@@ -63,13 +63,13 @@ def compare_schedules(
 
 
 def check_intervals(name: str, pool: Pool, draws: int) -> dict:
-    """How often the cross-validated interval of a draw's pictures, and that of its own test part, hold the accuracy
-    that the head trained on its training part has on the remainder."""
-    covered, single, widths, single_widths, errors = 0, 0, [], [], []
+    """How often the cross-validated interval of a draw's pictures holds the accuracy on the remainder, of the head
+    trained on the draw's training part and of one trained on all of it; and the interval of its own test part."""
+    covered, covered_all, single, widths, single_widths, errors = 0, 0, 0, [], [], []
     for number in range(draws):
         draw = draw_pictures(pool.labels, PER_CLASS, (number, PER_CLASS))
         answer, places = fit_ours(pool, draw.train), draw.labelled
-        truth = measure_accuracy(answer, pool, draw)
+        truth, truth_all = (measure_accuracy(each, pool, draw) for each in (answer, fit_ours(pool, places)))
         found = cross_validate(
             pool.features[places][None], pool.labels[places], np.arange(len(places)), CrossValidationSettings()
         )
@@ -77,6 +77,7 @@ def check_intervals(name: str, pool: Pool, draws: int) -> dict:
         right = int((answer(pool.features[draw.test]).argmax(axis=1) == pool.labels[draw.test]).sum())
         test_low, test_high = wilson_interval(right, len(draw.test))
         covered += low <= truth <= high
+        covered_all += low <= truth_all <= high
         single += test_low <= truth <= test_high
         widths.append(high - low)
         single_widths.append(test_high - test_low)
@@ -85,6 +86,7 @@ def check_intervals(name: str, pool: Pool, draws: int) -> dict:
         "draws": draws,
         "pictures": PER_CLASS * len(pool.class_names),
         "covered": covered,
+        "covered_of_all": covered_all,
         "width": float(np.mean(widths)),
         "difference_from_truth": _describe(errors),
         "single_split_covered": single,
@@ -92,7 +94,8 @@ def check_intervals(name: str, pool: Pool, draws: int) -> dict:
     }
     print(
         f"{name}: the interval of {result['pictures']} pictures by cross-validation held the accuracy on the rest in "
-        f"{covered} of {draws} draws (width {result['width']:.3f}); that of the test part in {single} "
+        f"{covered} of {draws} draws (of a head trained on all of them in {covered_all}; width {result['width']:.3f}, "
+        f"{result['difference_from_truth']['mean']:+.4f} on average); that of the test part in {single} "
         f"({result['single_split_width']:.3f})",
         flush=True,
     )
