@@ -5,7 +5,8 @@
     bundle.json           class names in order, image size, interpolation, target layer, temperature, origins, settings,
                           digests
     pictures.npz          digests and thumbnails of what it was trained on
-    held_out.npz          answers to pictures that it was not trained on, and what unlike ones are told by
+    held_out.npz          answers to held-out pictures, by it or by heads of its kind that had not seen them, and what
+                          unlike ones are told by
     history.csv           one line per epoch
     training_curves.png   the same to look at
 

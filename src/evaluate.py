@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from src.atomic import atomic_file
-from src.errors import UserError, command
+from src.errors import EXIT_OK, EXIT_PARTIAL, UserError, command
 from src.files import format_json
 from src.model_choice import (
     ENSEMBLE,
@@ -87,7 +87,7 @@ def _copy_matrix(arguments, output: Path, names: list[str]) -> None:
 
 
 @command
-def main(argv=None) -> None:
+def main(argv=None) -> int:
     arguments = _parse(argv)
     from src.loading.folder import check_data_folder, find_pictures
 
@@ -126,6 +126,7 @@ def main(argv=None) -> None:
     else:
         side_by_side = f"; all side by side: {output / 'comparison.png'}" if compared else ""
         print(f"Plots, pictures and tables: {output}/<model>/{side_by_side}. Next: python -m src.gradcam")
+    return EXIT_PARTIAL if any(each.unread for each in judged.values()) else EXIT_OK
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import shutil
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from src.verdicts import Judge, create_judge
 class Judged:
     """A model's answers, and what they amount to; ``train`` where the gap is asked for, ``seen`` where the model has a
     record of what it was trained on, ``network`` where it has a digest, ``cross_validated`` where test pictures are few
-    and it has a pre-trained backbone."""
+    and it has a pre-trained backbone, ``unread`` how many pictures of --unknown could not be read."""
 
     evaluation: Evaluation
     test: Predictions
@@ -37,6 +37,7 @@ class Judged:
     seen: Seen | None = None
     network: str | None = None
     cross_validated: dict | None = None
+    unread: int = 0
 
     def as_json(self) -> dict:
         """The evaluation's figures, and those of cross-validation where there are any."""
@@ -52,7 +53,7 @@ def judge_models(arguments: Namespace, class_names: list[str]) -> Iterator[tuple
         judge = create_judge(bundle)
         try:
             parts = [predict_part(bundle, class_names, part, judge=judge, **options) for part in _list_parts(arguments)]
-            unknown = _ask_unknown(bundle, judge, arguments)
+            unknown, unread = _ask_unknown(bundle, judge, arguments)
         except ModelError as error:
             if arguments.model:
                 raise
@@ -65,7 +66,7 @@ def judge_models(arguments: Namespace, class_names: list[str]) -> Iterator[tuple
         origin = {"network": bundle.digest}
         if found := estimated.find(bundle, len(parts[0].paths)):
             origin["cross_validated"] = found
-        yield bundle.name, _judge(bundle.name, parts, class_names, arguments, origin, **record)
+        yield bundle.name, replace(_judge(bundle.name, parts, class_names, arguments, origin, **record), unread=unread)
 
 
 def judge_ensemble(judged: dict[str, Judged], class_names: list[str], arguments: Namespace) -> Judged:
@@ -147,14 +148,17 @@ def remove_ensemble(output: Path) -> None:
         shutil.rmtree(output / ENSEMBLE)
 
 
-def _ask_unknown(bundle: Bundle, judge: Judge | None, arguments: Namespace) -> np.ndarray | None:
-    """Novelties of the pictures of --unknown; None where there are none, or nothing that tells them, which is said."""
-    if not arguments.unknown_pictures:
-        return None
-    found = judge and rate_unknown(bundle, judge, arguments.unknown_pictures, arguments.batch_size)
-    if found is None:
-        say(f"{bundle.name} has no record by which --unknown pictures could be told; train it anew.")
-    return found
+def _ask_unknown(bundle: Bundle, judge: Judge | None, arguments: Namespace) -> tuple[np.ndarray | None, int]:
+    """Novelties of the pictures of --unknown, None where there are none, or nothing that tells them, which is said; and
+    how many could not be read."""
+    found, unread = None, []
+    if arguments.unknown_pictures and judge:
+        found, unread = rate_unknown(bundle, judge, arguments.unknown_pictures, arguments.batch_size)
+    if arguments.unknown_pictures and found is None:
+        few = judge and judge.held_out.scores is not None and judge.known_up_to is None
+        record = "too few held-out pictures" if few else "no record"
+        say(f"{bundle.name} has {record} by which --unknown pictures could be told; train it anew.")
+    return found, len(unread)
 
 
 def predict_part(

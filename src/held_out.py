@@ -1,5 +1,6 @@
-"""What a bundle keeps of pictures that its network was not trained on, ``held_out.npz``: its answers to them, and how
-unlike the training pictures they are.
+"""What a bundle keeps of held-out pictures, ``held_out.npz``: the answers to them, and how unlike the training pictures
+they are. They are the validation part's; or, of an exact head, those of train and val, each judged by a head of the
+same kind that had not seen it (``cross_evidence``).
 
 From it every threshold follows at use: which pictures count as unlike the training set, which answers as sure, which
 classes as possible. Loads no TensorFlow.
@@ -28,6 +29,7 @@ ORIGINS = ("validation", "cross-validation")
 MAX_BYTES = 2**28  # unpacked; 10,000 pictures of 1,000 classes take 40 MB
 # Training pictures that the class means and their covariance come from: more bring little (docs/few_pictures.md).
 _PICTURES, _LEAST_OF_A_CLASS, _PICTURES_IN_ALL = 400, 20, 2000
+_MOST_SCALE = 1e13  # ``fit_novelty`` takes no variance of 1e-12 or less; beyond it distances overflow
 _BATCH = 32
 
 Answer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
@@ -113,9 +115,16 @@ def _check(arrays: dict[str, np.ndarray], class_count: int) -> HeldOut:
     _expect(scale, np.float64, ())
     _expect(means, np.float32, (means.shape[0], means.shape[-1]))
     _expect(directions, np.float32, (directions.shape[0], means.shape[-1]))
-    if not 0 < len(means) <= class_count or scale <= 0 or scores.min() < 0:
+    if not 0 < len(means) <= class_count or not 0 < scale <= _MOST_SCALE or scores.min() < 0:
+        raise ValueError("its distances are none")
+    if max(_longest(means), _longest(directions)) > 1 + 1e-3:  # all but a rounding error
         raise ValueError("its distances are none")
     return HeldOut(labels, probabilities, str(origin), Novelty(means, directions, float(scale)), scores)
+
+
+def _longest(rows: np.ndarray) -> float:
+    """The greatest squared length of float32 (N, D), 0 of none."""
+    return float((rows.astype(np.float64) ** 2).sum(axis=1).max(initial=0.0))
 
 
 def _expect(array: np.ndarray, kind: type, shape: tuple[int, ...]) -> None:

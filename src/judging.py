@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from src.bundle import Bundle
+from src.errors import UserError
 from src.evaluation.conformal import fit_sets
 from src.evaluation.trust import COVERAGES, Answered, Trust, measure_trust
-from src.imaging import read_in_batches
+from src.imaging import ImageError, read_in_batches
 from src.progress import say, track
 from src.verdicts import Judge
 
@@ -37,16 +38,24 @@ def measure_verdicts(
     )
 
 
-def rate_unknown(bundle: Bundle, judge: Judge, paths: Sequence[str], batch_size: int) -> np.ndarray | None:
-    """Novelties float64 (M,) of those pictures that can be read, the others being named; None without a score."""
+def rate_unknown(
+    bundle: Bundle, judge: Judge, paths: Sequence[str], batch_size: int
+) -> tuple[np.ndarray | None, list[ImageError]]:
+    """Novelties float64 (M,) of those pictures that can be read, None without a score; and the others, which are named.
+
+    Raises ``UserError`` where none can be read.
+    """
     if judge.known_up_to is None:
-        return None
-    rated = []
+        return None, []
+    rated, unread = [], []
     with track(total=len(paths), what=f"  {bundle.name} on unknown pictures") as progress:
         for places, inputs, failures in read_in_batches(paths, bundle.read, batch_size):
             for failure in failures:
                 say(f"not read: {failure.path}: {failure.reason}")
+            unread += failures
             if places:
                 rated.append(judge.rate(bundle.answer_with_features(inputs)[1]))
             progress.update(len(places) + len(failures))
-    return np.concatenate(rated) if rated and all(each is not None for each in rated) else None
+    if not rated:
+        raise UserError("none of the --unknown pictures can be read")
+    return None if any(each is None for each in rated) else np.concatenate(rated), unread

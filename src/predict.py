@@ -91,7 +91,7 @@ def _record(class_names: Sequence[str], path: str, probabilities, top: int, verd
     def name(places) -> list[dict]:
         return [{"class": class_names[i], "confidence": round(float(probabilities[i]), 6)} for i in places]
 
-    order = probabilities.argsort()[::-1][:top]
+    order = (-probabilities).argsort(kind="stable")[:top]
     ranked = name(order)
     return {
         "path": path,

@@ -4,7 +4,7 @@ answer is sure, which classes are possible. Loads no TensorFlow.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from src.evaluation.novelty import acceptance_threshold
 from src.evaluation.selective import confidence_threshold
 from src.held_out import HeldOut, load_held_out
 from src.limits import Limits
+
+_LEAST_KEPT = 0.9  # of pictures like the training pictures; where fewer could be kept none is called unlike
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ class Judge:
         temperature: the classifier's, which answers to be judged are at.
 
     Attributes:
-        known_up_to: the novelty up to which a picture counts as like the training pictures; None without a score.
+        known_up_to: the novelty up to which a picture counts as like the training pictures; None without a score, and
+            where the held-out pictures are so few (8 or fewer, unless ``keep`` asks for less) that more than a tenth of
+            such pictures would be called unlike.
         sure_from: the confidence from which on an answer is sure, infinite where none is; None where the held-out
             pictures are too few to tell.
         softened: float32 (N, C), the held-out answers at the temperature.
@@ -60,17 +64,35 @@ class Judge:
         right = softened.argmax(axis=1) == held_out.labels
         self.sure_from = confidence_threshold(softened.max(axis=1), right, limits.accept_errors)
         self.set_threshold = fit_sets(softened, held_out.labels, limits.coverage)
-        scores = held_out.scores
-        self.known_up_to = None if scores is None else max(acceptance_threshold(scores, limits.keep), 1e-9)
+        self.known_up_to = None
+        if held_out.scores is not None and self._kept >= min(limits.keep, _LEAST_KEPT) - 1e-9:
+            self.known_up_to = max(acceptance_threshold(held_out.scores, limits.keep), 1e-9)
+
+    @property
+    def _kept(self) -> float:
+        """The share of pictures like the training pictures that so many held-out ones can keep, on average."""
+        return len(self.held_out.labels) / (len(self.held_out.labels) + 1)
 
     @property
     def notes(self) -> list[str]:
-        """What cannot be said for want of held-out pictures, in sentences."""
+        """What cannot be said for want of held-out pictures or of right answers, in sentences."""
         count, notes = len(self.held_out.labels), []
+        if self.held_out.scores is not None and self.known_up_to is None:
+            notes.append(f"No picture is called unlike: {count} held-out pictures are too few to tell by.")
+        elif self.known_up_to is not None and self._kept < self.limits.keep - 1e-9:
+            notes.append(
+                f"{count} held-out pictures can keep {self._kept:.0%} of the pictures that are like the training "
+                f"pictures, not the {self.limits.keep:.4g} of --keep; the others are called unlike."
+            )
         if self.sure_from is None:
             notes.append(
                 f"No answer is called sure or unsure: {count} held-out pictures are too few for --accept-errors "
                 f"{self.limits.accept_errors:g}, which takes {math.ceil(1 / self.limits.accept_errors - 1 - 1e-9)}."
+            )
+        elif math.isinf(self.sure_from):
+            notes.append(
+                f"No answer is sure enough: of {count} held-out answers no confidence leaves so few wrong ones as "
+                f"--accept-errors {self.limits.accept_errors:g} takes."
             )
         if math.isinf(self.set_threshold):
             notes.append(f"Every class is possible: {count} held-out pictures are too few for this --coverage.")
@@ -139,9 +161,10 @@ def create_judges(members: Sequence[Classifier], limits: Limits | None = None) -
         A function of probabilities (N, C) and each member's features, and what is to be said of its thresholds.
     """
     judges = [create_judge(member, limits) for member in members]
+    unused = _note_unused(limits or Limits(), judges)
     if len(judges) == 1 and judges[0] is not None:
         judge = judges[0]
-        return lambda probabilities, features: judge.judge(probabilities, features[0]), judge.notes
+        return lambda probabilities, features: judge.judge(probabilities, features[0]), judge.notes + unused
 
     def judge_all(probabilities: np.ndarray, features: Sequence[np.ndarray | None]) -> list[Verdict]:
         rated = [judge.rate(each) for judge, each in zip(judges, features) if judge is not None]
@@ -150,4 +173,24 @@ def create_judges(members: Sequence[Classifier], limits: Limits | None = None) -
             return [Verdict()] * len(probabilities)
         return [Verdict(known=bool(value <= 1), novelty=float(value)) for value in np.median(rated, axis=0)]
 
-    return judge_all, []
+    return judge_all, unused
+
+
+def _note_unused(limits: Limits, judges: Sequence[Judge | None]) -> list[str]:
+    """One sentence on the limits that were asked for, other than the usual ones, and change nothing; else none."""
+    recorded = [judge for judge in judges if judge is not None]
+    used = {"keep"} if any(judge.held_out.scores is not None for judge in recorded) else set()
+    if len(judges) == 1 and recorded:
+        used |= {"accept_errors", "coverage"}
+    usual = asdict(Limits())
+    unused = [name for name, value in asdict(limits).items() if value != usual[name] and name not in used]
+    if not unused:
+        return []
+    if used == {"keep"}:
+        reason = "several models together say what is unlike, not what is sure or possible"
+    elif recorded:
+        reason = "no record of what the training pictures look like was kept"
+    else:
+        reason = "no record of held-out pictures was kept; train anew"
+    names = " and ".join(f"--{name.replace('_', '-')}" for name in unused)
+    return [f"{names} {'changes' if len(unused) == 1 else 'change'} nothing: {reason}."]

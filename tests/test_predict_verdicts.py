@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 
 from src.bundle import load_bundle, save_bundle
+from src.errors import UserError
 from src.evaluate import main as evaluate
 from src.frozen_bundle import load_frozen_bundle
 from src.held_out import FILE_NAME, HeldOut, load_held_out
 from src.imaging import read_image, write_image
+from src.judging import rate_unknown
 from src.loading.parts import get_data_generators
 from src.networks.heads import add_head, find_features
-from src.predict import main
+from src.predict import _record, main
+from src.verdicts import Verdict, create_judge
 from tests.conftest import write_data_folder
 
 CLASSES = ["dark", "light"]
@@ -151,7 +154,7 @@ def test_words_for_people(place, capsys):
 
 
 def test_nothing_is_said_without_a_record(place, tmp_path, capsys):
-    for row in _rows(capsys, place, model="plain").values():
+    for row in _rows(capsys, place, "--keep", "0.9", model="plain").values():
         assert row["known"] is row["novelty"] is row["sure"] is row["classes"] is None
     picture = str(place / "pictures" / "red.png")
     assert main([picture, "--model", "plain", "--models-dir", str(place / "models")]) == 0
@@ -182,7 +185,7 @@ def test_evaluate_measures_them(place, tmp_path, capsys):
         write_image(tmp_path / "red" / f"{number}.png", np.ascontiguousarray(picture))
     (tmp_path / "red" / "broken.png").write_text("no picture")
     options = ["--data", place / "data", "--models-dir", place / "models", "--output", tmp_path / "out", "--json"]
-    assert evaluate([*map(str, options), "--unknown", str(tmp_path / "red")]) in (0, None)
+    assert evaluate([*map(str, options), "--unknown", str(tmp_path / "red")]) == 3, "broken.png"
     said = capsys.readouterr()
     models = json.loads(said.out.splitlines()[-1])["models"]
     trust = models["known"]["trust"]
@@ -208,6 +211,29 @@ def test_a_folder_that_is_not_there_is_one_sentence(place, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert evaluate([*options, "--unknown", str(tmp_path / "empty")]) == 2
     assert "no pictures in" in capsys.readouterr().err
+
+
+def test_unknown_pictures_of_which_none_can_be_read(place, tmp_path, capsys):
+    (tmp_path / "broken").mkdir()
+    for name in ("a.png", "b.jpg"):
+        (tmp_path / "broken" / name).write_text("no picture")
+    bundle, paths = load_bundle("known", place / "models"), [str(tmp_path / "broken" / "a.png")]
+    with pytest.raises(UserError, match="none of the --unknown pictures can be read"):
+        rate_unknown(bundle, create_judge(bundle), paths, 8)
+    paths.append(str(place / "pictures" / "red.png"))
+    rated, unread = rate_unknown(bundle, create_judge(bundle), paths, 8)
+    assert rated.shape == (1,) and rated[0] > 1 and [failure.path for failure in unread] == paths[:1]
+    options = ["--data", str(place / "data"), "--models-dir", str(place / "models"), "--output", str(tmp_path / "out")]
+    assert evaluate([*options, "--model", "known", "--unknown", str(tmp_path / "broken")]) == 2
+    said = capsys.readouterr().err
+    assert "none of the --unknown pictures can be read" in said and "no record" not in said
+
+
+def test_of_a_tie_the_first_class_is_named_everywhere():
+    verdict = Verdict(known=True, novelty=0.5, sure=False, classes=(0, 1, 2))
+    found = _record(("a", "b", "c"), "x.png", np.full(3, 1 / 3, np.float32), 3, verdict)
+    assert found["class"] == "a" and found["class_index"] == 0
+    assert [row["class"] for row in found["top"]] == [row["class"] for row in found["classes"]] == ["a", "b", "c"]
 
 
 def _judge_test_part(capsys, place) -> list[dict]:

@@ -87,6 +87,7 @@ def test_of_few_held_out_pictures_less_is_said():
     assert Judge(_held_out(), 1.0, Limits()).notes == []
     wrong = HeldOut(np.ones(40, int), np.tile(np.float32([[0.9, 0.1]]), (40, 1)))
     hopeless = Judge(wrong, 1.0, Limits())
+    assert "No answer is sure enough: of 40 held-out answers" in hopeless.notes[0] and len(hopeless.notes) == 1
     assert hopeless.judge(np.float32([[1, 0]]), None)[0].sure is False and hopeless.as_json()["sure_from"] is None
 
 
@@ -102,6 +103,42 @@ def _saved(folder, name, scale):
     _held_out(novelty=dataclasses.replace(NOVELTY, scale=scale)).save(folder / FILE_NAME)
     digest = hashlib.sha256((folder / FILE_NAME).read_bytes()).hexdigest()
     return _member(name, 8, "light", "dark", folder=folder, info={"sha256": {FILE_NAME: digest}})
+
+
+def _of_first(count: int, keep: float = 0.95) -> Judge:
+    whole = _held_out()
+    first = HeldOut(whole.labels[:count], whole.probabilities[:count], novelty=NOVELTY, scores=SCORES[:count])
+    return Judge(first, 1.0, Limits(keep=keep))
+
+
+def test_few_scores_call_no_picture_unlike_or_say_how_many_they_keep():
+    rows, far = np.float32([[0.99, 0.01]]), np.array([_at(1.0)])
+    assert _of_first(8).judge(rows, far)[0].known is None
+    assert "No picture is called unlike: 8 held-out pictures are too few" in _of_first(8).notes[0]
+    assert _of_first(9).judge(rows, far)[0].known is False and _of_first(18).known_up_to == SCORES[17]
+    assert "9 held-out pictures can keep 90% of the pictures" in _of_first(9).notes[0]
+    assert "18 held-out pictures can keep 95%" in _of_first(18).notes[0]
+    assert _of_first(19).notes == [], "19 can keep 0.95"
+    assert _of_first(4, keep=0.8).known_up_to == SCORES[3] and "unlike" not in " ".join(_of_first(4, keep=0.8).notes)
+
+
+def test_limits_that_change_nothing_are_named(tmp_path):
+    known, without = _saved(tmp_path, "known", 1.0), _member("none", 8, "light", "dark")
+    strict = Limits(keep=0.9, accept_errors=0.1, coverage=0.8)
+    assert create_judges([known], strict)[1] == []
+    (note,) = create_judges([without], strict)[1]
+    assert "--keep and --accept-errors and --coverage change nothing: no record of held-out pictures" in note
+    (note,) = create_judges([known, without], strict)[1]
+    assert note.startswith("--accept-errors and --coverage change nothing: several models together")
+    assert create_judges([known, without], Limits(keep=0.9))[1] == []
+    (note,) = create_judges([without, without], Limits(keep=0.9))[1]
+    assert note.startswith("--keep changes nothing: no record")
+    plain = HeldOut(_held_out().labels, _held_out().probabilities)
+    plain.save(tmp_path / FILE_NAME)
+    digest = hashlib.sha256((tmp_path / FILE_NAME).read_bytes()).hexdigest()
+    scoreless = _member("m", 8, "light", "dark", folder=tmp_path, info={"sha256": {FILE_NAME: digest}})
+    (note,) = create_judges([scoreless], strict)[1]
+    assert note.startswith("--keep changes nothing: no record of what the training pictures look like")
 
 
 def test_several_judge_by_the_median_of_their_novelties(tmp_path):

@@ -50,7 +50,9 @@ def read_keys(data_dir: str | Path, digests: Sequence[int]) -> list[int | None] 
     return [group_of.get(f"{digest:016x}") for digest in map(int, digests)] if group_of else None
 
 
-def make_folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int, repeat: int = 0) -> np.ndarray | None:
+def make_folds(
+    labels: np.ndarray, groups: np.ndarray, count: int, seed: int, repeat: int = 0, *, every_class: bool = True
+) -> np.ndarray | None:
     """Deal groups out to folds, the largest first and those of one size in random order: each to the fold that has the
     least of its classes, and among equals to the smallest.
 
@@ -62,15 +64,19 @@ def make_folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int, re
         groups: int (N,); pictures of one number stay in one fold.
         count: of folds; fewer are made where a class has fewer groups.
         seed, repeat: the order is a function of both.
+        every_class: False makes fewer folds only where there are fewer groups in all, so that a rare class may be
+            absent from some. It is never absent from all others: where its pictures would lie in one fold, they and
+            what they are grouped with are in none, -1, and always learned from.
 
     Returns:
-        For each picture the number of its fold, int (N,); None where a class has fewer than two groups.
+        For each picture the number of its fold, int (N,); None where a class has fewer than two groups, and of
+        ``every_class`` False where all pictures are in none.
     """
     labels, (_, groups) = np.asarray(labels), np.unique(groups, return_inverse=True)
     classes, labels = np.unique(labels, return_inverse=True)
     composition = np.zeros((groups.max() + 1, len(classes)))
     np.add.at(composition, (groups, labels), 1)
-    count = min(count, int((composition > 0).sum(axis=0).min()))
+    count = min(count, int((composition > 0).sum(axis=0).min()) if every_class else len(composition))
     if count < 2:
         return None
     order = random_generator(seed, repeat, 0x666F6C64).permutation(len(composition))
@@ -82,4 +88,9 @@ def make_folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int, re
         # rounded, since sums of shares that are equal may differ in their last digit
         fold_of[group] = np.lexsort((np.round(dealt.sum(axis=1), 9), np.round(crowded, 9)))[0]
         dealt[fold_of[group]] += shares[group]
-    return fold_of[groups]
+    if every_class:
+        return fold_of[groups]
+    for members in (composition > 0).T:
+        if len(set(fold_of[members])) == 1:
+            fold_of[members] = -1
+    return fold_of[groups] if (fold_of >= 0).any() else None

@@ -100,15 +100,15 @@ def _find_largest(rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def held_out_scores(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, **options) -> np.ndarray:
-    """The novelty of every picture by the others' classes, float64 (N,): each fold is scored by a fit on the rest.
+    """The novelty of pictures by the others' classes, float64 (N,): each fold is scored by a fit on the rest.
 
     Args:
         features, labels: as for :func:`fit_novelty`, as are ``options``.
-        folds: int (N,), the fold of each picture. What belongs together (near-copies, one patient) shares a fold, or
-            the scores are too small.
+        folds: int (N,), the fold of each picture; -1 of one that is only fitted to, whose score is NaN. What belongs
+            together (near-copies, one patient) shares a fold, or the scores are too small.
     """
-    folds, scores = np.asarray(folds), np.empty(len(features))
-    for fold in np.unique(folds):
+    folds, scores = np.asarray(folds), np.full(len(features), np.nan)
+    for fold in np.unique(folds[folds >= 0]):
         inside = folds == fold
         scores[inside] = fit_novelty(features[~inside], labels[~inside], **options).scores(features[inside])
     return scores

@@ -74,10 +74,10 @@ def confidence_threshold(confidences: np.ndarray, right: np.ndarray, error_rate:
     """The least confidence from which on an answer may be called sure.
 
     Of the n held-out answers of at least this confidence w are wrong, and (w + 1) / (n + 1) is at most ``error_rate``:
-    as if the next answer were wrong, too. The threshold falls from the surest answers on, as soon as they are enough
-    for that, and stops where it first fails. So the choice among many thresholds makes it little too good: over draws
-    of 60 held-out answers the share of wrong ones among the sure was below what was asked on average, but for a
-    classifier that was hardly ever sure (docs/few_pictures.md). It is no guarantee for one draw.
+    as if the next answer were wrong, too. Of all confidences for which that holds the least is taken, so that a single
+    wrong label among the surest answers does not make all the others unsure. It is an estimate and no guarantee: the
+    choice among many thresholds makes it a little too good, and of a classifier that is hardly ever sure, with few
+    held-out answers, clearly so (docs/few_pictures.md).
 
     Args:
         confidences: float (N,), N >= 1, of answers to pictures that the model was not trained on.
@@ -93,14 +93,8 @@ def confidence_threshold(confidences: np.ndarray, right: np.ndarray, error_rate:
     """
     if not 0 < error_rate < 1:
         raise ValueError(f"an error rate is above 0 and below 1. Received: {error_rate}")
-    needed, threshold = 1 / error_rate - 1 - 1e-9, math.inf
     points = trade_coverage(confidences, right).points
-    if points[-1].n < needed:
+    if points[-1].n < 1 / error_rate - 1 - 1e-9:
         return None
-    for point in points:
-        if point.n < needed:
-            continue
-        if point.n - point.right + 1 > error_rate * (point.n + 1) + 1e-9:
-            break
-        threshold = point.threshold
-    return threshold
+    accepted = (p.threshold for p in points if p.n - p.right + 1 <= error_rate * (p.n + 1) + 1e-9)
+    return min(accepted, default=math.inf)

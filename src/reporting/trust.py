@@ -9,17 +9,27 @@ if TYPE_CHECKING:
     from src.reporting.results import ModelResults
 
 
+_ORIGINS = {
+    "validation": "of the validation part, which the network was not trained on",
+    "cross-validation": "of the parts train and val, each judged by a head of the same kind that had not seen it",
+}
+
+
 def describe_trust(model: "ModelResults", pool: PicturePool) -> dict | None:
     """Rows of figures, the chart, the test pictures that look least like the training set; None for a model that has no
     verdicts."""
     trust = model.metrics["trust"]
     if trust is None:
         return None
+    thresholds = trust["thresholds"]
+    kept = 1 - 1 / (max(thresholds["n"], 0) + 1)
     histogram = {name: counts for name, counts in (trust["histogram"] or {}).items() if counts is not None}
     answers = [(model.answers[int(place)], novelty) for place, novelty in trust["least_like"]]
     pool.read(answer.path for answer, _ in answers)
     return {
-        "thresholds": trust["thresholds"],
+        "thresholds": thresholds,
+        "origin": _ORIGINS.get(thresholds["origin"], f"({thresholds['origin']})"),
+        "kept": kept if trust["known"] and kept < thresholds["keep"] - 1e-9 else None,
         "rows": _list_rows(trust),
         "chart": draw_novelties(model.name, histogram) if histogram else None,
         "least_like": [

@@ -49,6 +49,25 @@ def test_fewer_folds_of_fewer_groups_and_none_of_one():
     assert make_folds(labels, np.array([0, 1, 2, 3, 4, 4, 4]), 5, 0) is None
 
 
+def test_a_rare_class_may_be_absent_from_folds_but_not_from_all_others():
+    labels, groups = np.repeat([0, 1, 2], [30, 29, 3]), np.arange(62)
+    for seed in range(10):
+        folds = make_folds(labels, groups, 10, seed, every_class=False)
+        assert set(folds) == set(range(10)) and len(set(folds[labels == 2])) == 3
+        of_class = np.array([np.bincount(folds[labels == label], minlength=10) for label in (0, 1)])
+        assert (of_class.max(axis=1) - of_class.min(axis=1) <= 1).all()
+    assert len(set(make_folds(labels, groups, 10, 0))) == 3
+
+
+def test_a_class_of_one_group_is_in_no_fold():
+    labels, groups = np.repeat([0, 1, 2], [10, 10, 3]), np.append(np.arange(20), [20, 20, 0])  # 0 is of two classes
+    folds = make_folds(labels, np.append(np.arange(20), [20, 20, 20]), 5, 0, every_class=False)
+    assert (folds[20:] == -1).all() and set(folds[:20]) == set(range(5))
+    spread = make_folds(labels, groups, 5, 0, every_class=False)
+    assert (spread >= 0).all() and spread[22] == spread[0] != spread[20]
+    assert make_folds(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]), 5, 0, every_class=False) is None
+
+
 def test_identical_pictures_near_copies_and_keys_are_grouped(tmp_path):
     paths = [tmp_path / f"{number}.png" for number in range(6)]
     for number, path in enumerate(paths[:4]):

@@ -58,8 +58,9 @@ def test_the_least_confidence_of_sure_answers_by_hand():
     assert confidence_threshold(confidences, right, 0.05) == pytest.approx(0.5)
     right[40] = False  # (2 + 1) / (n + 1) takes 59: the 45 before the second are sure
     assert confidence_threshold(confidences, right, 0.05) == pytest.approx(confidences[44])
-    right[30] = False  # the 31st fails; that 39 would do no longer counts
-    assert confidence_threshold(confidences[:40], right[:40], 0.05) == pytest.approx(confidences[29])
+    right[30] = False  # the 31st fails, but the 40th has 39 before it with one wrong, and the 41st fails again
+    assert confidence_threshold(confidences, right, 0.05) == pytest.approx(confidences[39])
+    assert confidence_threshold(confidences[:38], right[:38], 0.05) == pytest.approx(confidences[29])
     assert confidence_threshold(confidences, right, 0.2) == pytest.approx(0.5)
 
 
@@ -69,10 +70,17 @@ def test_too_few_answers_promise_nothing_and_bad_ones_are_never_sure():
     assert confidence_threshold(np.append(few, 0.8), np.ones(19, bool), 0.05) == 0.8
     assert confidence_threshold(np.linspace(1, 0.5, 40), np.arange(40) % 2 == 1, 0.05) == math.inf
     assert confidence_threshold(np.full(40, 0.7), np.arange(40) > 0, 0.05) == 0.7, "ties are sure together"
-    assert confidence_threshold(np.linspace(1, 0.5, 40), np.arange(40) != 3, 0.05) == math.inf, "one of the first 19"
+    assert confidence_threshold(np.linspace(1, 0.5, 38), np.arange(38) != 3, 0.05) == math.inf, "one of the first 19"
     for rate in (0, 1, -0.1, float("nan")):
         with pytest.raises(ValueError, match="Received"):
             confidence_threshold(few, np.ones(18, bool), rate)
+
+
+def test_a_wrong_label_among_the_surest_leaves_the_others_sure():
+    """Of 170 answers the fourth surest is called wrong."""
+    confidences, right = np.linspace(1, 0.5, 170), np.arange(170) != 3
+    assert confidence_threshold(confidences, right, 0.05) == 0.5
+    assert confidence_threshold(confidences[:39], right[:39], 0.05) == pytest.approx(confidences[38])
 
 
 @pytest.mark.parametrize("count", [60, 200])

@@ -192,7 +192,17 @@ def test_verdicts_with_what_was_asked_and_what_came_of_it(tmp_path):
     write_report(results, tmp_path / "report.html", "python -m src.report")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("Unlike pictures, unsure answers") == 1, "of the other model nothing is known"
-    assert "The thresholds are of 40 pictures that the network was not trained on (validation)" in page
+    assert "The thresholds are of 40 pictures of the validation part, which the network was not trained on" in page
+    assert "So few can keep" not in page
+    metrics = json.loads((tmp_path / "out" / "trusted" / "metrics.json").read_text())
+    metrics["trust"]["thresholds"] |= {"n": 12, "origin": "cross-validation"}
+    (tmp_path / "out" / "trusted" / "metrics.json").write_text(json.dumps(metrics))
+    write_report(
+        read_results(data, tmp_path / "models", tmp_path / "out"), tmp_path / "few.html", "python -m src.report"
+    )
+    few = (tmp_path / "few.html").read_text(encoding="utf-8")
+    assert "are of 12 pictures of the parts train and val, each judged by a head of the same kind that had not" in few
+    assert "So few can keep 92.3% of the pictures" in few
     rows = re.findall(r'<tr><th scope="row">(test pictures that count as known|sure answers that are right)</th>'
                       r'<td class="number">([^<]+)</td><td class="number">([^<]+)</td>', page)  # fmt: skip
     assert rows == [
