@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from src.bundle import Bundle
-from src.errors import UserError
+from src.errors import UserError, describe_os_error
 from src.estimating.cross_validation import can_cross_validate, cross_validate
 from src.estimating.pictures import FrozenBackbone, PictureFeatures
 from src.files import sha256_file
@@ -35,16 +35,18 @@ class CrossValidatedModels:
 
         None for a model without one, where test pictures are many, or where it cannot be told, which is said.
         """
-        name, weights = bundle.info.get("backbone"), bundle.info.get("weights") or {}
-        if test_pictures >= FEW_TEST_PICTURES or name not in BACKBONES or weights.get("origin", "none") == "none":
+        name, weights = bundle.info.get("backbone"), bundle.info.get("weights")
+        if test_pictures >= FEW_TEST_PICTURES or not _has_origin(name, weights):
             return None
         key = name, weights["origin"], weights.get("sha256"), bundle.image_size
         if key not in self._found:
+            self._found[key] = None
             try:
                 self._found[key] = self._compute(bundle, name, weights)
             except UserError as error:
                 say(f"{bundle.name} is not cross-validated: {error}.")
-                self._found[key] = None
+            except OSError as error:  # as of a folder of models that may only be read
+                say(f"{bundle.name} is not cross-validated: {describe_os_error(error)}.")
         return self._found[key]
 
     def _compute(self, bundle: Bundle, name: str, weights: dict) -> dict:
@@ -63,6 +65,14 @@ class CrossValidatedModels:
             raise UserError("a class has fewer than two different pictures")
         found = cross_validate(rows[None], pictures.labels, pictures.groups)
         return found.as_json(self.class_names) | {"backbone": name}
+
+
+def _has_origin(name, weights) -> bool:
+    """Whether bundle.json, which may be a stranger's, names a backbone of ours and where its weights came from."""
+    if not isinstance(name, str) or name not in BACKBONES or not isinstance(weights, dict):
+        return False
+    origin, digest = weights.get("origin"), weights.get("sha256")
+    return isinstance(origin, str) and origin != "none" and isinstance(digest, (str, type(None)))
 
 
 def _find_weights(name: str, weights: dict) -> str:

@@ -42,10 +42,10 @@ def execute(settings: RunSettings, command: str, *, restart: bool = False) -> Ou
         Interrupted: it was stopped; the message says how to go on.
     """
     pictures = look_at(settings)
-    verify_output(settings)
+    verify_output(settings, pictures.digest)
     what = f"another run is writing {settings.output}"
     with hold_lock(settings.output / LOCK_FILE, what, "give another --output"):
-        verify_output(settings)
+        verify_output(settings, pictures.digest)
         record = Record(settings.output)
         if restart:
             record.stages.clear()

@@ -115,9 +115,9 @@ def _replace_start(word: str, places: dict[str, str]) -> str:
     return word
 
 
-def verify_output(settings: RunSettings) -> None:
+def verify_output(settings: RunSettings, pictures: str) -> None:
     """Raise ``UserError`` where something else than a run's results, or the run of other pictures, stands at the
-    output."""
+    output. ``pictures`` is the digest of those that are to be taken."""
     output = settings.output
     if os.path.lexists(output) and not output.is_dir():
         raise UserError(f"{output} is no folder; give another --output")
@@ -129,6 +129,11 @@ def verify_output(settings: RunSettings) -> None:
                 "give another --output"
             )
         return
-    earlier = Record(output).facts["source"]
-    if os.path.exists(earlier) and not os.path.samefile(earlier, settings.source):
+    record = Record(output)
+    earlier, split = record.facts["source"], record.stages.get("split")
+    if os.path.exists(earlier):
+        same = os.path.samefile(earlier, settings.source)
+    else:  # moved or renamed, or on a card that is not in the machine now
+        same = split is None or split.inputs.get("pictures") == pictures
+    if not same:
         raise UserError(f"{output} holds the results of {earlier}; give another --output")

@@ -108,6 +108,9 @@ def test_models_without_pretrained_weights_at_hand_are_left_alone(workplace, cap
     models = CrossValidatedModels(folder / "data", ["dark", "light"], folder / "models")
     assert models.find(_Model(), 6) is None
     assert models.find(_Model(backbone="resnet50", weights={"origin": "none"}), 6) is None
+    for weights in ("imagenet", {"origin": 5}, {"origin": None}, {"origin": "x", "sha256": []}):  # a stranger's
+        assert models.find(_Model(backbone="efficientnet_lite0", weights=weights), 6) is None
+    assert models.find(_Model(backbone=[], weights={"origin": "imagenet"}), 6) is None
     known = {"backbone": "efficientnet_lite0", "weights": {"origin": "imagenet (x)"}}
     assert models.find(_Model(**known), 100) is None and not capsys.readouterr().err
     monkeypatch.setenv("KERAS_HOME", str(folder))

@@ -217,7 +217,8 @@ def test_the_results_of_other_pictures_are_not_replaced(pretended, capsys):
     write_photos(Path("others"), {"a": 8, "b": 8})
     assert run.main(["others", "--output", "out"]) == EXIT_USER_ERROR
     assert "out holds the results of" in capsys.readouterr().err
-    Path("photos").rename("renamed")  # the pictures themselves have moved
+    Path("photos").rename("renamed")
+    assert run.main(["others", "--output", "out"]) == EXIT_USER_ERROR  # they may be on a card that is away
     pretended.ran.clear()
     assert run.main(["renamed", "--output", "out"]) == 0 and pretended.ran == []
 
