@@ -81,7 +81,7 @@ class Judge:
             notes.append(f"No picture is called unlike: {count} held-out pictures are too few to tell by.")
         elif self.known_up_to is not None and self._kept < self.limits.keep - 1e-9:
             notes.append(
-                f"{count} held-out pictures can keep {self._kept:.0%} of the pictures that are like the training "
+                f"{count} held-out pictures can keep {self._kept:.1%} of the pictures that are like the training "
                 f"pictures, not the {self.limits.keep:.4g} of --keep; the others are called unlike."
             )
         if self.sure_from is None:

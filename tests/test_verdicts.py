@@ -116,8 +116,8 @@ def test_few_scores_call_no_picture_unlike_or_say_how_many_they_keep():
     assert _of_first(8).judge(rows, far)[0].known is None
     assert "No picture is called unlike: 8 held-out pictures are too few" in _of_first(8).notes[0]
     assert _of_first(9).judge(rows, far)[0].known is False and _of_first(18).known_up_to == SCORES[17]
-    assert "9 held-out pictures can keep 90% of the pictures" in _of_first(9).notes[0]
-    assert "18 held-out pictures can keep 95%" in _of_first(18).notes[0]
+    assert "9 held-out pictures can keep 90.0% of the pictures" in _of_first(9).notes[0]
+    assert "18 held-out pictures can keep 94.7%" in _of_first(18).notes[0]
     assert _of_first(19).notes == [], "19 can keep 0.95"
     assert _of_first(4, keep=0.8).known_up_to == SCORES[3] and "unlike" not in " ".join(_of_first(4, keep=0.8).notes)
 
