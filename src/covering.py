@@ -1,10 +1,13 @@
 """Does the object or the background decide? What ``python -m src.gradcam`` asks of the test part beside the maps."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from src.datasets.folds import group_pictures
 from src.datasets.manifest import read_fingerprint
+from src.datasets.seen import record_pictures
 from src.explainers.covering import SHARE, Covering, choose_covered, measure_covering
 from src.explainers.covering_summary import draw_covering, summarize_covering, write_covering
 from src.explainers.covering_words import SHEET
@@ -61,22 +64,29 @@ def cover_test_part(task: "Task", explained: ExplainedPictures) -> dict | None:
     origin = {"network": task.bundle.digest, "data": read_fingerprint(task.arguments.data)}
     head = {"model": task.bundle.name, "title": task.title(task.arguments.method), "command": task.arguments.command}
     record = head | origin | summarize_covering(covering, explained, names, SHARE)
-    for name, repeated in _find_repeated(covering, explained, names, seed).items():
+    for name, repeated in find_marks(covering, explained, names, seed).items():
         record["classes"][name]["repeated"] = repeated
     record |= {"sheet": str(sheet) if sheet else None}
     write_json(folder / RECORD, finite(record))
     return record
 
 
-def _find_repeated(covering: Covering, explained: ExplainedPictures, names: list[str], seed: int) -> dict[str, dict]:
+def find_marks(
+    covering: Covering, explained: ExplainedPictures, names: Sequence[str], seed: int = 42
+) -> dict[str, dict]:
     """For each predicted class in how many of its pictures the same patch has the strongest evidence: ``share`` as
-    [mean, low, high], and the ``path`` of the picture that it is from."""
+    [mean, low, high], and the ``path`` of the picture that it is from; NaN and None of fewer than two.
+
+    Near-copies share their patches whatever they show, so each group of them counts as one picture.
+    """
+    groups = group_pictures(record_pictures([explained.paths[i] for i in covering.index]))
     found = {}
     for label in np.unique(covering.class_index).tolist():
-        index = covering.index[covering.class_index == label]
+        of_class = covering.class_index == label
+        index = covering.index[of_class]
         paths = [explained.paths[i] for i in index]
         images = list(map_threads(lambda path: load_image(path, (SIDE, SIDE), "bilinear"), paths))
-        share, place = find_repeated(images, explained.explanation.heatmaps[index], seed)
+        share, place = find_repeated(images, explained.explanation.heatmaps[index], groups[of_class], seed)
         path = None if place is None else paths[place]
         found[names[label]] = {"share": [share.mean, share.low, share.high], "path": path}
     return found

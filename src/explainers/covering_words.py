@@ -15,6 +15,7 @@ CATEGORIES = {
 REST = CATEGORIES[True, False]
 SHEET = "what_decides.png"
 LEAST = 5  # pictures of a class, from which on its region is judged
+FEW = 0.25  # share of the answers; where surely fewer rest on the hottest region, the evidence is spread
 SUSPICIOUS = 0.25  # share of a class's pictures that show one patch where the evidence is strongest
 
 
@@ -56,15 +57,24 @@ def list_findings(found: dict) -> list[str]:
             )
         difference, low, high = row["beyond_control"]
         if row["n"] >= LEAST and not low > 0:
-            blank = 1 - row["changed"]["blank"][0]
-            why = f"{blank:.0%} keep the answer as a blank picture" if blank >= 0.5 else "its evidence is spread"
             sentences.append(
                 f"{name}: its hottest region is not shown to be needed more than any other as large "
-                f"({_points(difference)} of the answers, {_points(low)} to {_points(high)}); {why}"
+                f"({_points(difference)} of the answers, {_points(low)} to {_points(high)}); {_explain(row)}"
             )
         if count := row["categories"][REST]:
             sentences.append(f"{name}: in {count} of {row['n']} pictures not the hottest region decides, but the rest")
     return sentences
+
+
+def _explain(row: dict) -> str:
+    """Why a hottest region is not shown to matter. That few pictures show nothing is no reason by itself: one is named
+    where most blank pictures surely keep the answer, or where the region surely decides few answers at most."""
+    changed, _, at_most = row["changed"]["blank"]
+    if at_most <= 0.5:
+        return f"{1 - changed:.0%} keep the answer as a blank picture"
+    if row["beyond_control"][2] < FEW:
+        return "its evidence is spread"
+    return f"{row['n']} pictures are too few to tell"
 
 
 def _points(value: float) -> str:

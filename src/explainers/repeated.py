@@ -23,20 +23,27 @@ _LEAST_CONTRAST = 3.0  # gray levels: below, what is left of a smooth patch is i
 _MOST = 80  # pictures of a class
 
 
-def find_repeated(images: Sequence[np.ndarray], heatmaps: np.ndarray, seed: int = 42) -> tuple[Interval, int | None]:
+def find_repeated(
+    images: Sequence[np.ndarray], heatmaps: np.ndarray, groups: Sequence[int] | None = None, seed: int = 42
+) -> tuple[Interval, int | None]:
     """How many pictures of one class have the same patch at the peak of their maps.
 
     Args:
         images: n pictures, RGB uint8 (112, 112, 3).
         heatmaps: (n, h, w), raw, for that class. Maps without positive values have no peak; of more than 80 pictures
             so many are drawn by the seed.
+        groups: (n,), equal for near-copies, as of a burst, which have all their patches in common: of each group one
+            picture counts, drawn by the seed. None for none.
 
     Returns:
         The share 0..1 of the other pictures in which the patch that recurs most often is found, with Wilson's interval,
-        and which picture that patch is from; NaN and None of fewer than two pictures.
+        and which picture that patch is from; NaN and None of fewer than two pictures, or groups.
     """
     able = np.flatnonzero(np.max(heatmaps, axis=(1, 2)) > 0) if len(heatmaps) else np.empty(0, np.int64)
-    chosen = np.sort(random_generator(seed, 7).permutation(able)[:_MOST])
+    drawn = random_generator(seed, 7).permutation(able)
+    if groups is not None:
+        drawn = drawn[np.sort(np.unique(np.asarray(groups)[drawn], return_index=True)[1])]
+    chosen = np.sort(drawn[:_MOST])
     fine = [_fine_structure(images[place]) for place in chosen]
     patches, windows = (
         [np.ascontiguousarray(crop_peak(each, heatmaps[place], share)) for each, place in zip(fine, chosen)]

@@ -1,35 +1,38 @@
 """What the page says of covered pictures and of what to do next: read again, checked, and put into words."""
 
+from collections import Counter
 from pathlib import Path
 
 from src.errors import UserError
 from src.evaluation.worth import REASONS
-from src.explainers.covering_words import SHEET, list_findings
+from src.explainers.covering_words import CATEGORIES, SHEET, VIEWS, list_findings
 from src.reporting.pictures import PicturePool
-from src.reporting.schema import Each, Maybe, read_checked
-from src.what_next import FOLDER, RECORD
+from src.reporting.schema import COUNT, SHARE, Each, Maybe, Row, Within, read_checked
+from src.what_next import FOLDER, LISTED, RECORD
 from src.what_next import SHEET as NEXT_SHEET
 
+_BOUNDS = Row(Maybe(float), 3)  # a mean and where it lies
+_SHARE_BOUNDS = Row(Maybe(SHARE), 3)
 _ROW = {
-    "n": int,
-    "changed": Each([Maybe(float)]),
-    "moved": Each([Maybe(float)]),
-    "beyond_control": [Maybe(float)],
-    "categories": Each(int),
-    "repeated": Maybe({"share": [Maybe(float)], "path": Maybe(str)}),
+    "n": COUNT,
+    "changed": dict.fromkeys(VIEWS, _SHARE_BOUNDS),
+    "moved": dict.fromkeys(VIEWS, _BOUNDS),
+    "beyond_control": _BOUNDS,
+    "categories": dict.fromkeys(CATEGORIES.values(), COUNT),
+    "repeated": Maybe({"share": _SHARE_BOUNDS, "path": Maybe(str)}),
 }
 _DECIDED = {
     "path": str,
     "true": Maybe(str),
     "class": str,
-    "before": float,
-    "region_covered": float,
-    "region_alone": float,
+    "before": SHARE,
+    "region_covered": SHARE,
+    "region_alone": SHARE,
 }
 COVERING = {
-    "share": float,
-    "n": int,
-    "without_region": int,
+    "share": SHARE,
+    "n": COUNT,
+    "without_region": COUNT,
     "all": _ROW,
     "classes": Each(_ROW),
     "rest_decides": [_DECIDED],
@@ -42,11 +45,36 @@ _PROPOSAL = {
     "label": str,
     "reason": str,
     "suggested": str,
-    "confidence": float,
-    "rank": int,
-    "given": float,
+    "confidence": SHARE,
+    "rank": Within(int, 1, LISTED),
+    "given": SHARE,
 }
-WHAT_NEXT = {"data": Maybe(str), "n": int, "counts": Each(int), "proposals": [_PROPOSAL]}
+WHAT_NEXT = {
+    "data": Maybe(str),
+    "n": COUNT,
+    "counts": dict.fromkeys(REASONS, COUNT),
+    "proposals": [_PROPOSAL],
+}
+
+
+def check_covering(found: dict) -> dict:
+    """What is read by ``COVERING``. Raises ``ValueError`` where its parts do not fit each other."""
+    rows = found["classes"].values()
+    if not found["n"] == found["all"]["n"] == sum(row["n"] for row in rows):
+        raise ValueError("n is not the sum of the classes")
+    for row in (*rows, found["all"]):
+        told = [row["beyond_control"], *row["changed"].values()]
+        # of no picture at all nothing is told, of any picture everything, but the interval of what has moved
+        if any((value is None) == (row["n"] > 0) for bounds in told for value in bounds):
+            raise ValueError("a share that is none")
+        if sum(row["categories"].values()) != row["n"]:
+            raise ValueError("n is not the sum of the categories")
+        repeated = row["repeated"]
+        if repeated and any((value is None) != (repeated["path"] is None) for value in repeated["share"]):
+            raise ValueError("a patch that is of no picture")
+    if any(row["n"] == 0 for row in rows):
+        raise ValueError("a class without pictures")
+    return found
 
 
 def describe_covering(found: dict | None, folder: Path, pool: PicturePool) -> dict | None:
@@ -91,6 +119,10 @@ def read_what_next(output: Path, fingerprint: str | None, notes: list[str]) -> d
     except UserError as error:
         notes.append(f"{error}.")
         return None
+    counted = Counter(row["reason"] for row in found["proposals"])
+    if {name: counted.pop(name, 0) for name in REASONS} != found["counts"] or counted:
+        notes.append(f"{path} is damaged (its proposals are not those that it counts); make it anew.")
+        return None
     if found["data"] != fingerprint:
         notes.append(f"{path} is of other pictures than these, and is left out; make it anew.")
         return None
@@ -101,8 +133,6 @@ def describe_what_next(found: dict | None, output: Path, pool: PicturePool) -> d
     """The reasons with their counts, the list, the sheet; None where there is nothing to propose."""
     if not found or not found["proposals"]:
         return None
-    reasons = [
-        {"name": name, "meaning": meaning, "count": found["counts"].get(name, 0)} for name, meaning in REASONS.items()
-    ]
+    reasons = [{"name": name, "meaning": meaning, "count": found["counts"][name]} for name, meaning in REASONS.items()]
     sheet = pool.take_sheet(output / FOLDER / NEXT_SHEET)
     return {"n": found["n"], "reasons": reasons, "rows": found["proposals"], "sheet": sheet}

@@ -14,27 +14,30 @@ from src.estimating.described import (
 from src.estimation_plotting import draw_learning_curve
 from src.reporting.charts import draw_chart
 from src.reporting.results import Results
-from src.reporting.schema import Each, Maybe, read_checked
+from src.reporting.schema import COUNT, INTERVAL, SHARE, Each, Maybe, Row, Within, conform, read_checked
 
 ESTIMATE = "python -m src.estimate"
 CANDIDATES = 12  # that are shown; choices.csv has all
-_CLASS = {"recall": float, "interval": [float], "n": int}
+_PICTURES = Within(float, 1e-3, 1e9)  # of a class: drawn on a scale without 0
+_BY_LAW = Within(float, -1, 2)  # a law that is fitted knows no bounds, and yet stays near them
+_BOUNDS = Row(float, 2)
+_CLASS = {"recall": SHARE, "interval": INTERVAL, "n": COUNT}
 _FOUND = {
-    "accuracy": float,
-    "interval": [float],
-    "n": int,
-    "folds": int,
-    "repeats": int,
+    "accuracy": SHARE,
+    "interval": INTERVAL,
+    "n": COUNT,
+    "folds": COUNT,
+    "repeats": COUNT,
     "log_loss": float,
     "per_class": Each(_CLASS),
 }
 _CANDIDATE = {
     "backbone": str,
-    "views": int,
+    "views": COUNT,
     "schedule": str,
     "l2": Maybe(float),
     "log_loss": float,
-    "accuracy": float,
+    "accuracy": SHARE,
     "difference": float,
     "low": Maybe(float),
     "high": Maybe(float),
@@ -44,24 +47,24 @@ _CHOICE = {
     "words": [str],
     "description": str,
     "chosen_on": [str],
-    "n": int,
-    "accuracy": float,
-    "interval": [float],
+    "n": COUNT,
+    "accuracy": SHARE,
+    "interval": INTERVAL,
     "candidates": [_CANDIDATE],
 }
 _TWICE = {
-    "pictures_per_class": float,
+    "pictures_per_class": _PICTURES,
     "gain": float,
-    "gain_interval": [float],
+    "gain_interval": _BOUNDS,
     "can_be_told": bool,
 }
 _CURVE = {
-    "points": [{"pictures_per_class": float, "accuracy": float, "interval": [float]}],
-    "pictures_per_class": float,
+    "points": [{"pictures_per_class": _PICTURES, "accuracy": SHARE, "interval": INTERVAL}],
+    "pictures_per_class": _PICTURES,
     "twice": Maybe(_TWICE),
-    "band": [[float]],
+    "band": [Row(float, 4)],
 }
-_NEED = {"class": str, "loss": float, "interval": [Maybe(float)], "recall_loss": float, "can_be_told": bool}
+_NEED = {"class": str, "loss": float, "interval": _BOUNDS, "recall_loss": float, "can_be_told": bool}
 SCHEMA = {
     "class_names": [str],
     "choice": _CHOICE,
@@ -109,20 +112,11 @@ def describe_estimated(results: Results, output: Path) -> dict | None:
 
 def _check(found: dict) -> None:
     """Raise ``ValueError`` where parts of it do not fit each other."""
-    pairs = [found["cross_validated"], *found["cross_validated"]["per_class"].values(), found["choice"]]
-    pairs += [*found["learning_curve"]["points"], *found["needs"]]
-    if any(len(each["interval"]) != 2 for each in pairs) or any(None in each["interval"] for each in found["needs"]):
-        raise ValueError("an interval that is none")
-    twice = found["learning_curve"]["twice"]
-    if twice is not None and len(twice["gain_interval"]) != 2:
-        raise ValueError("an interval that is none")
-    if any(len(row) != 4 for row in found["learning_curve"]["band"]) or not found["learning_curve"]["points"]:
+    if not found["learning_curve"]["points"]:
         raise ValueError("a curve that is none")
-    counts = [found["learning_curve"]["pictures_per_class"]]
-    counts += [row[0] for row in found["learning_curve"]["band"]]
-    counts += [point["pictures_per_class"] for point in found["learning_curve"]["points"]]
-    if min(counts) <= 0:
-        raise ValueError("numbers of pictures below 1")
+    for n, *accuracies in found["learning_curve"]["band"]:
+        conform(n, _PICTURES, "learning_curve.band")
+        conform(accuracies, [_BY_LAW], "learning_curve.band")
     if not found["cross_validated"]["per_class"]:
         raise ValueError("no classes")
 

@@ -20,7 +20,7 @@ from src.errors import UserError
 from src.files import read_table
 from src.loading.folder import list_pictures
 from src.model_choice import BUNDLE_FILE, list_bundles
-from src.reporting.decisions import COVERING, read_what_next
+from src.reporting.decisions import COVERING, check_covering, read_what_next
 from src.reporting.schema import AUDIT, BUNDLE, COMPARISON, EXPLAINED, METHOD, METRICS, conform, read_checked
 from src.reporting.trust import is_whole
 from src.settings import PARTS
@@ -356,7 +356,7 @@ def _read_comparison(path: Path, metrics: dict, notes: list[str]) -> dict | None
 
 
 def _read_covering(path: Path, metrics: dict, notes: list[str]) -> dict | None:
-    covering = _try(lambda: read_checked(path, COVERING), path, notes) if path.is_file() else None
+    covering = _try(lambda: check_covering(read_checked(path, COVERING)), path, notes) if path.is_file() else None
     return covering if covering is not None and _is_of(covering, metrics, path, notes) else None
 
 

@@ -1,11 +1,12 @@
 """What the page needs of saved JSON, and nothing else of it: checked before anything is made of it.
 
 A schema is a type, for a value of that type (float: a finite number; int: a whole one); a dictionary of schemas, for an
-object with these keys; a list of one schema, for a list of such values; :class:`Each`, for an object with any keys; or
-:class:`Maybe`, for a value that may be missing or null.
+object with these keys; a list of one schema, for a list of such values; :class:`Each`, for an object with any keys;
+:class:`Row`, for a list of so many values; :class:`Within`, for a number within bounds; or :class:`Maybe`, for a value
+that may be missing or null.
 """
 
-import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,27 +28,55 @@ class Maybe:
     schema: object
 
 
+@dataclass(frozen=True)
+class Row:
+    """A list of so many values that fit."""
+
+    schema: object
+    length: int
+
+
+@dataclass(frozen=True)
+class Within:
+    """A number of that type from ``low`` to ``high``; of these a share may miss by its rounding."""
+
+    kind: type
+    low: float
+    high: float
+
+    def check(self, value: float, name: str) -> float:
+        """The value. Raises ``ValueError`` where it is beyond the bounds."""
+        if not self.low - _ROUNDING <= value <= self.high + _ROUNDING:
+            raise ValueError(f"{name or 'it'} is not within {self.low:g} and {self.high:g}")
+        return value
+
+
+_ROUNDING = 1e-6
+SHARE, COUNT = Within(float, 0, 1), Within(int, 0, 1e12)
+INTERVAL = Row(SHARE, 2)  # of a share
+
 _CLASS = {"precision": float, "recall": float, "f1": float, "support": int}
 _POINT = {"coverage": float, "n": int, "accuracy": float, "interval": [float], "threshold": float}
 _BIN = {"n": int, "right": int, "confidence": Maybe(float)}
-_SHARE = {"count": int, "n": int, "share": Maybe(float), "interval": [float]}
-_SET = {"asked": float, "coverage": float, "interval": [float], "mean_size": float, "singletons": float, "n": int}
+_FOUND = {"count": COUNT, "n": COUNT, "share": Maybe(SHARE), "interval": INTERVAL}
+_SET = {"asked": SHARE, "coverage": SHARE, "interval": INTERVAL, "mean_size": float, "singletons": SHARE, "n": COUNT}
+_COUNTS = Maybe([COUNT])
 # Of metrics.json, as evaluation.trust writes it.
 _TRUST = {
     "thresholds": {
-        "n": int,
+        "n": COUNT,
         "origin": str,
-        "keep": float,
-        "accept_errors": float,
+        "keep": SHARE,
+        "accept_errors": SHARE,
         "sure_from": Maybe(float),
     },
-    "known": Maybe(_SHARE),
-    "sure": Maybe(_SHARE),
-    "right_of_sure": Maybe(_SHARE),
+    "known": Maybe(_FOUND),
+    "sure": Maybe(_FOUND),
+    "right_of_sure": Maybe(_FOUND),
     "sets": [_SET],
-    "unknown": Maybe({"auroc": float, "refused": _SHARE}),
-    "least_like": [[float]],
-    "histogram": Maybe({"edges": [float], "held_out": Maybe([int]), "test": Maybe([int]), "unknown": Maybe([int])}),
+    "unknown": Maybe({"auroc": SHARE, "refused": _FOUND}),
+    "least_like": [Row(float, 2)],
+    "histogram": Maybe({"edges": [Within(float, 0, 100)], "held_out": _COUNTS, "test": _COUNTS, "unknown": _COUNTS}),
 }
 METRICS = {
     "n": int,
@@ -137,14 +166,20 @@ def conform(value, schema, name: str = ""):
     if isinstance(schema, dict):
         found = _expect(value, dict, name)
         return {key: conform(found.get(key), inner, f"{name}.{key}".strip(".")) for key, inner in schema.items()}
+    if isinstance(schema, Row):
+        if len(_expect(value, list, name)) != schema.length:
+            raise ValueError(f"{name or 'it'} has not {schema.length} values")
+        return [conform(inner, schema.schema, name) for inner in value]
     if isinstance(schema, list):
         return [conform(inner, schema[0], name) for inner in _expect(value, list, name)]
+    if isinstance(schema, Within):
+        return schema.check(_expect(value, schema.kind, name), name)
     return _expect(value, schema, name)
 
 
 def _expect(value, kind: type, name: str):
     whole = type(value) is int
-    if kind is float and (whole or (type(value) is float and math.isfinite(value))):
+    if kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:  # which NaN is not
         return float(value)
     if kind is int and whole or kind not in (float, int) and isinstance(value, kind):
         return value

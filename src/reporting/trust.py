@@ -71,12 +71,13 @@ def is_whole(trust: dict | None, count: int) -> bool:
     """Whether what is said of verdicts is of so many answers, and fit to be drawn."""
     if trust is None:
         return True
-    histogram = trust["histogram"] or {"edges": [0.0]}
+    histogram = trust["histogram"] or {"edges": [0.0, 1.0]}
+    edges = histogram["edges"]
     counts = [values for name, values in histogram.items() if name != "edges" and values is not None]
-    intervals = [entry["interval"] for entry in (*trust["sets"], trust["known"], trust["sure"]) if entry]
     return (
-        all(len(entry) == 2 and 0 <= entry[0] < count for entry in trust["least_like"])
-        and all(len(values) == len(histogram["edges"]) - 1 for values in counts)
-        and all(len(bounds) == 2 for bounds in intervals)
+        all(place.is_integer() and 0 <= place < count and novelty >= 0 for place, novelty in trust["least_like"])
+        and len(edges) > 1
+        and all(low < high for low, high in zip(edges, edges[1:]))
+        and all(len(values) == len(edges) - 1 for values in counts)
         and (trust["sure"] is None) == (trust["right_of_sure"] is None)
     )

@@ -113,9 +113,28 @@ def test_what_is_worth_a_look_is_said(covering, explained):
     ]
     found["classes"]["cat"]["repeated"] = {"share": [0.6, 0.4, 0.8], "path": "data/x.png"}
     found["classes"]["dog"] |= {"n": 9, "beyond_control": [0.1, -0.1, 0.3]}
+    found["classes"]["dog"]["changed"]["blank"] = [0.0, 0.0, 0.3]
     texts = list_findings(found)
     assert "60% of its pictures show the same patch" in texts[0] and texts[0].endswith("Compare x.png")
     assert "not shown to be needed" in texts[2] and "+10% of the answers, -10% to +30%" in texts[2]
     assert texts[2].startswith("dog") and texts[2].endswith("100% keep the answer as a blank picture")
     assert len(texts) == 4
     assert all(f"  {text}" in format_covering(found) for text in texts)
+
+
+@pytest.mark.parametrize(
+    "beyond, blank, words",
+    [
+        ([0.0, -0.1, 0.2], [1.0, 0.7, 1.0], "its evidence is spread"),
+        ([0.4, -0.1, 0.7], [1.0, 0.7, 1.0], "9 pictures are too few to tell"),
+        ([0.0, -0.3, 0.25], [1.0, 0.7, 1.0], "9 pictures are too few to tell"),
+        ([0.4, -0.1, 0.7], [0.1, 0.0, 0.5], "90% keep the answer as a blank picture"),
+        ([0.4, -0.1, 0.7], [0.4, 0.2, 0.7], "9 pictures are too few to tell"),
+    ],
+)
+def test_a_reason_is_named_only_where_it_is_shown(covering, explained, beyond, blank, words):
+    found = summarize_covering(covering, explained, NAMES, 0.25)
+    found["classes"]["dog"] |= {"n": 9, "beyond_control": beyond}
+    found["classes"]["dog"]["changed"]["blank"] = blank
+    (text,) = [text for text in list_findings(found) if "not shown to be needed" in text]
+    assert text.endswith(f"; {words}")

@@ -49,3 +49,20 @@ def test_of_fewer_than_two_peaks_nothing_can_be_said(count):
     found, place = find_repeated(images, heatmaps)
     assert np.isnan(found.mean) and place is None
     assert find_repeated([], np.empty((0, 7, 7)))[1] is None
+
+
+def test_of_a_group_one_picture_counts():
+    images, heatmaps = _pictures(12, 8)  # the marked ones as of one burst
+    found, _ = find_repeated(images, heatmaps, groups=[0] * 8 + [1, 2, 3, 4])
+    assert found.mean == 0 and found.n == 4
+    pairs, place = find_repeated(images, heatmaps, groups=[0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7])
+    assert pairs.n == 7 and pairs.mean == pytest.approx(3 / 7) and place < 8, "what recurs in other groups is found"
+
+
+def test_a_group_is_not_lost_with_its_picture_without_a_peak():
+    images, heatmaps = _pictures(6, 6)
+    heatmaps[[0, 2, 4]] = 0
+    found, place = find_repeated(images, heatmaps, groups=[0, 0, 1, 1, 2, 2])
+    assert found.mean == 1 and found.n == 2 and place in (1, 3, 5)
+    alone, place = find_repeated(images, heatmaps, groups=[0] * 6)
+    assert np.isnan(alone.mean) and place is None

@@ -221,6 +221,14 @@ def test_verdicts_with_what_was_asked_and_what_came_of_it(tmp_path):
         {"histogram": {"edges": [0, 1], "test": [1, 2]}},
         {"sure": None},
         {"known": {"count": 1, "n": 2, "share": 0.5, "interval": [0.1]}},
+        {"right_of_sure": {"count": 1, "n": 2, "share": 0.5, "interval": []}},
+        {"unknown": {"auroc": 0.5, "refused": {"count": 1, "n": 2, "share": 0.5, "interval": []}}},
+        {"histogram": {"edges": [0.0], "test": []}},
+        {"histogram": {"edges": [0.0, 1.0, 0.5], "test": [1, 1]}},
+        {"histogram": {"edges": [0.0, 1.0], "test": [-5]}},
+        {"histogram": {"edges": [0.0, 1.0], "test": [10**400]}},
+        {"least_like": [[0.5, 1.5]]},
+        {"sets": [{"asked": 0.9, "coverage": 2, "interval": [0, 1], "mean_size": 1, "singletons": 1, "n": 18}]},
     ],
 )
 def test_damaged_verdicts_are_left_out_with_their_model(tmp_path, change):
