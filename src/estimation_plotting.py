@@ -36,7 +36,7 @@ def draw_learning_curve(axes, curve: dict) -> None:
     axes.errorbar(n, accuracy, errors, label="cross-validated, with 95% interval", **style)
     axes.axvline(now, color=GRAY, linestyle=":", linewidth=1.5, label=f"all there are: {now:.3g}")
     axes.set_xscale("log")
-    axes.set_xticks(*_ticks(n.min(), max(now, *band[-1:, 0])))
+    axes.set_xticks(*_ticks(n.min(), max([now, *band[-1:, 0]])))
     axes.minorticks_off()
     least = min(bounds.min(), *band[:, 2]) if len(band) else bounds.min()
     axes.set_ylim(max(0.0, least - 0.03), 1.005)

@@ -173,14 +173,13 @@ def write_estimate(result: Estimate, data: str | Path, output: Path, command: st
 def _write_what_next(result: Estimate, data: str | Path, output: Path, record: dict) -> dict[str, int]:
     """The sheet of pictures that are worth a look; returns how many there are for each reason."""
     pictures, names = result.pictures, [str(Path(path).relative_to(data)) for path in result.pictures.paths]
-    folds = make_folds(pictures.labels, pictures.groups, _NOVELTY_FOLDS, 0)
     found = write_what_next(
         output,
         pictures.paths,
         pictures.labels,
         pictures.class_names,
         result.accuracy.probabilities,
-        held_out_scores(result.features, pictures.labels, folds),
+        _score_novelty(result.features, pictures),
         pictures.groups,
         result.features,
         record["data"],
@@ -188,3 +187,13 @@ def _write_what_next(result: Estimate, data: str | Path, output: Path, record: d
         command=record["command"],
     )
     return found["counts"]
+
+
+def _score_novelty(features: np.ndarray, pictures: Pictures) -> np.ndarray | None:
+    """As of ``held_out_scores``; None where too few pictures of a class differ, as of two in every class."""
+    try:
+        return held_out_scores(
+            features, pictures.labels, make_folds(pictures.labels, pictures.groups, _NOVELTY_FOLDS, 0)
+        )
+    except ValueError:
+        return None

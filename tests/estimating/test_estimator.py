@@ -9,7 +9,7 @@ import pytest
 
 from src.errors import UserError
 from src.estimate import main as estimate
-from src.estimating.estimator import _verify
+from src.estimating.estimator import _score_novelty, _verify
 from src.estimating.of_bundle import CrossValidatedModels
 from src.estimating.pictures import Pictures
 from src.evaluate import main as evaluate
@@ -121,3 +121,11 @@ def test_a_class_of_copies_is_named(workplace):
     pictures = Pictures(["a"] * 4, np.array(["train"] * 4), labels, np.array([0, 1, 2, 2]), ["cat", "dog"])
     with pytest.raises(UserError, match="dog has fewer than two different pictures in train and val"):
         _verify(pictures, np.arange(4))
+
+
+def test_two_pictures_of_each_class_tell_no_novelty():
+    labels, rows = np.array([0, 0, 1, 1]), np.random.default_rng(0).random((16, 8))
+    pictures = Pictures(["a"] * 4, np.array(["train"] * 4), labels, np.arange(4), ["cat", "dog"])
+    assert _score_novelty(rows[:4], pictures) is None
+    many = Pictures(["a"] * 16, np.array(["train"] * 16), labels.repeat(4), np.arange(16), ["cat", "dog"])
+    assert np.isfinite(_score_novelty(rows, many)).all()

@@ -13,6 +13,8 @@ from src.estimating.learning_curve import (
     measure_curve,
     measure_needs,
 )
+from src.estimation_plotting import plot_learning_curve
+from src.imaging import read_image
 
 SIZES = np.array([7.0, 10, 14, 20, 28, 40, 56])
 
@@ -101,7 +103,7 @@ def test_measured_on_pictures_and_which_class_needs_more():
     assert [need.loss for need in again] == [need.loss for need in needs]
 
 
-def test_two_pictures_of_a_class_are_too_few_for_a_curve():
+def test_two_pictures_of_a_class_are_too_few_for_a_curve(tmp_path):
     rows, labels = np.random.default_rng(0).normal(size=(1, 4, 5)), np.repeat([0, 1], 2)
     curve = measure_curve(prepare(rows, labels), np.arange(4), CrossValidationSettings(l2=0.1), 0)
     assert (
@@ -110,3 +112,5 @@ def test_two_pictures_of_a_class_are_too_few_for_a_curve():
         and not curve.can_tell
         and curve.as_json()["twice"] is None
     )
+    plot_learning_curve(curve.as_json(), tmp_path / "curve.png")
+    assert read_image(tmp_path / "curve.png").std() > 1
