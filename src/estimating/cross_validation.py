@@ -12,7 +12,7 @@ import numpy as np
 
 from src.datasets.folds import make_folds
 from src.evaluation.calibration import losses
-from src.intervals import wilson_interval
+from src.intervals import design_effect, wilson_interval
 from src.training.logistic import Scaled, choose_strength, fit_head, fit_path, scale_features
 
 _INNER_FOLDS = 3  # that choose a fold's own strength
@@ -22,8 +22,10 @@ _INNER_FOLDS = 3  # that choose a fold's own strength
 _INDEPENDENT = 2 / 3
 
 
-def _interval(share: float, n: int) -> tuple[float, float]:
-    low, high = wilson_interval(share * n * _INDEPENDENT, n * _INDEPENDENT)
+def _interval(hits: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    """Of shares of repeats that are right, (n,)."""
+    share, n = float(hits.mean()), len(hits) * _INDEPENDENT / design_effect(hits, groups)
+    low, high = wilson_interval(share * n, n)
     return min(low, share), max(high, share)  # which rounding may miss at 0 and 1
 
 
@@ -52,12 +54,14 @@ class CrossValidation:
         probabilities: float32 (R, N, C).
         folds: of the first repeat.
         strengths: that were used, one for each fold of each repeat; empty where they do not apply.
+        groups: int (N,), pictures of one number are not independent; None: each is by itself.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
     folds: int
     strengths: tuple[float, ...] = ()
+    groups: np.ndarray | None = None
 
     @property
     def n(self) -> int:
@@ -80,8 +84,13 @@ class CrossValidation:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95%, Wilson's, for two thirds of the pictures that there are; repeats tell nothing of further pictures."""
-        return _interval(self.accuracy, self.n)
+        """95%, Wilson's, for two thirds of the pictures that there are, and fewer as far as those of one group are
+        right or wrong together; repeats tell nothing of further pictures."""
+        return self._interval_of(np.arange(self.n))
+
+    def _interval_of(self, places: np.ndarray) -> tuple[float, float]:
+        groups = np.arange(self.n) if self.groups is None else self.groups
+        return _interval(self.right.mean(axis=0)[places], groups[places])
 
     @property
     def log_loss(self) -> float:
@@ -94,8 +103,9 @@ class CrossValidation:
     def as_json(self, class_names: Sequence[str]) -> dict:
         counts = np.bincount(self.labels, minlength=len(class_names)).tolist()
         per_class = {}
-        for name, recall, count in zip(class_names, self.recalls(), counts):
-            per_class[name] = {"recall": recall, "interval": list(_interval(recall, count)), "n": count}
+        for label, (name, recall) in enumerate(zip(class_names, self.recalls())):
+            interval = self._interval_of(np.flatnonzero(self.labels == label))
+            per_class[name] = {"recall": recall, "interval": list(interval), "n": counts[label]}
         return {
             "accuracy": self.accuracy,
             "interval": list(self.interval),
@@ -139,7 +149,7 @@ def cross_validate(
         )
         probabilities[repeat, held] = head.probabilities(prepared.plain[held])
         strengths.append(l2)
-    return CrossValidation(labels, probabilities, len(strengths) // settings.repeats, tuple(strengths))
+    return CrossValidation(labels, probabilities, len(strengths) // settings.repeats, tuple(strengths), groups)
 
 
 def cross_validate_strengths(
@@ -160,7 +170,7 @@ def cross_validate_strengths(
             found[l2][repeat, held] = head.probabilities(prepared.plain[held])
         count += 1
     folds = count // settings.repeats
-    return {l2: CrossValidation(labels, rows, folds, (l2,)) for l2, rows in found.items()}
+    return {l2: CrossValidation(labels, rows, folds, (l2,), groups) for l2, rows in found.items()}
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,7 @@ def describe_needs(needs: Sequence[dict]) -> str:
     loss = f"{100 * first['loss']:.1f} points of accuracy (95% interval {low:+.1f} to {high:+.1f})"
     if first["can_be_told"]:
         return f"{first['class']} needs more pictures the most: half of its own cost {loss}."
-    return (
-        "Which class needs more pictures the most cannot be told: half of the pictures of any class cost too little to "
-        f"be sure of; {first['class']}'s the most, {loss}."
-    )
+    return f"Which class needs more pictures the most cannot be told; half of {first['class']}'s cost {loss}."
 
 
 def describe_weakest(found: dict) -> str:

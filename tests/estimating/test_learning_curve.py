@@ -8,11 +8,13 @@ from src.estimating.learning_curve import (
     SHARES,
     PowerLaw,
     _subsets,
+    compare_halves,
     fit_curve,
     fit_power_laws,
     measure_curve,
     measure_needs,
 )
+from src.estimating.described import describe_needs
 from src.estimation_plotting import plot_learning_curve
 from src.imaging import read_image
 
@@ -114,3 +116,18 @@ def test_two_pictures_of_a_class_are_too_few_for_a_curve(tmp_path):
     )
     plot_learning_curve(curve.as_json(), tmp_path / "curve.png")
     assert read_image(tmp_path / "curve.png").std() > 1
+
+
+@pytest.mark.parametrize(("second", "told"), [(18, False), (2, True)])
+def test_a_class_needs_the_most_only_where_it_surely_loses_more_than_the_next(second, told):
+    labels, whole, halved = np.repeat([0, 1, 2], 50), np.ones(150), np.ones((3, 150))
+    halved[1, 50:70] = 0  # 20 pictures lost, which is surely more than none
+    halved[2, 100 : 100 + second] = 0
+    needs = compare_halves(whole, halved, [0, 1, 2], labels, np.arange(150))
+    assert [need.label for need in needs] == [1, 2, 0] and [need.can_tell for need in needs] == [told, False, False]
+    assert needs[0].loss.mean == pytest.approx(20 / 150) and needs[0].recall.mean == pytest.approx(0.4)
+    assert needs[0].loss.low > 0
+    text = describe_needs([{"class": "cat", "loss": 0.13, "interval": [0.08, 0.19], "can_be_told": told}])
+    assert ("cat needs more pictures the most" in text) is told and "half of " in text
+    joined = compare_halves(whole, halved, [0, 1, 2], labels, np.arange(150) // 50)
+    assert not joined[0].can_tell, "three groups of alike pictures tell nothing"
