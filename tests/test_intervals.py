@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from src.intervals import (
-    design_effect,
-    standard_error,
     Interval,
     are_hits,
+    design_effect,
     mean_interval,
     paired_interval,
     paired_share_interval,
     share_difference_interval,
     share_interval,
+    standard_error,
     wilson_interval,
 )
 

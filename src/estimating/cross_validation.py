@@ -13,9 +13,13 @@ import numpy as np
 from src.datasets.folds import make_folds
 from src.evaluation.calibration import losses
 from src.intervals import design_effect, wilson_interval
+from src.progress import track
 from src.training.logistic import Scaled, choose_strength, fit_head, fit_path, scale_features
 
 _INNER_FOLDS = 3  # that choose a fold's own strength
+# Pictures times classes; beyond, a strength is chosen once for each repeat, by the first fold's training pictures: one
+# number, of which the folds' own are hardly ever another (docs/few_pictures.md).
+_ONE_STRENGTH = 5000
 # The share of the pictures that count as independent in intervals. Heads of other pictures would answer otherwise, and
 # folds share theirs (Nadeau & Bengio 2003): with all of them 95% intervals held the truth in 113 and 109 of 120 draws
 # (of a head trained on 70% of a draw, and on all of it), with two thirds in 116 and 115 (docs/few_pictures.md).
@@ -35,7 +39,8 @@ class CrossValidationSettings:
 
     Attributes:
         folds, repeats: fewer folds are made where a class has fewer groups; each repeat deals them out anew.
-        l2: strength of the regularisation; "auto": chosen within the training pictures of each fold.
+        l2: strength of the regularisation; "auto": chosen within the training pictures of each fold, of many pictures
+            and classes within those of each repeat's first.
         balanced: whether pictures of rare classes count for more.
     """
 
@@ -142,8 +147,10 @@ def cross_validate(
     settings = settings or CrossValidationSettings()
     prepared = prepare(features, labels, plain)
     probabilities, strengths = np.empty((settings.repeats, len(labels), prepared.class_count), np.float32), []
-    for repeat, learned, held in deal(labels, groups, settings, seed):
-        l2 = prepared.choose(learned, groups, settings, seed) if settings.l2 == "auto" else settings.l2
+    own, chosen_in, l2 = len(labels) * prepared.class_count <= _ONE_STRENGTH, None, settings.l2
+    for repeat, learned, held in track_folds(labels, groups, settings, seed, "Cross-validation"):
+        if settings.l2 == "auto" and (own or chosen_in != repeat):
+            l2, chosen_in = prepared.choose(learned, groups, settings, seed), repeat
         head = fit_head(
             prepared.views[:, learned], labels[learned], prepared.class_count, l2, balanced=settings.balanced
         )
@@ -162,7 +169,7 @@ def cross_validate_strengths(
     """As :func:`cross_validate` with one fixed strength, for several strengths on the same folds."""
     labels, count = prepared.labels, 0
     found = {l2: np.empty((settings.repeats, len(labels), prepared.class_count), np.float32) for l2 in strengths}
-    for repeat, learned, held in deal(labels, groups, settings, seed):
+    for repeat, learned, held in track_folds(labels, groups, settings, seed, "Strengths"):
         heads = fit_path(
             prepared.views[:, learned], labels[learned], prepared.class_count, strengths, balanced=settings.balanced
         )
@@ -218,3 +225,8 @@ def deal(
             raise ValueError("a class has fewer than two groups of pictures")
         for fold in range(fold_of.max() + 1):
             yield repeat, np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+
+
+def track_folds(labels: np.ndarray, groups: np.ndarray, settings: CrossValidationSettings, seed: int, what: str):
+    """:func:`deal` with progress."""
+    return track(list(deal(labels, groups, settings, seed)), what=what, unit="folds")

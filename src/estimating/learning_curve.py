@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from src.estimating.cross_validation import CrossValidationSettings, Prepared, deal
+from src.estimating.cross_validation import CrossValidationSettings, Prepared, track_folds
 from src.intervals import Interval, paired_interval
 from src.settings import random_generator
 from src.training.logistic import fit_head
@@ -74,6 +74,7 @@ class LearningCurve:
             return {"points": points, "law": None, "pictures_per_class": self.now, "twice": None, "band": []}
         twice = {
             "pictures_per_class": 2 * self.now,
+            "pictures": 2 * self.at_twice.n,
             "accuracy": self.at_twice.mean,
             "interval": [self.at_twice.low, self.at_twice.high],
             "gain": self.gain.mean,
@@ -99,7 +100,7 @@ def measure_curve(
         settings: with a strength that is fixed (a summed loss asks for the same one at every size).
     """
     labels, wrong, sizes = prepared.labels, {}, {}
-    for number, (repeat, learned, held) in enumerate(deal(labels, groups, settings, seed)):
+    for number, (repeat, learned, held) in enumerate(track_folds(labels, groups, settings, seed, "Learning curve")):
         for share, chosen in _subsets(labels, learned, seed, number):
             rows = wrong.setdefault(share, np.full((settings.repeats, len(labels)), np.nan))
             rows[repeat, held] = _fit(prepared, chosen, settings).logits(prepared.plain[held]).argmax(1) != labels[held]
@@ -246,7 +247,7 @@ def measure_needs(
     labels = prepared.labels
     asked = list(range(prepared.class_count) if labels_of_interest is None else labels_of_interest)[:_MOST_CLASSES]
     right = np.zeros((len(asked) + 1, settings.repeats, len(labels)))
-    for number, (repeat, learned, held) in enumerate(deal(labels, groups, settings, seed)):
+    for number, (repeat, learned, held) in enumerate(track_folds(labels, groups, settings, seed, "Halving classes")):
         order = random_generator(seed, number, 0x68616C66).permutation(learned)
         for row, label in enumerate([None, *asked]):
             own = order[labels[order] == label] if label is not None else order[:0]

@@ -51,6 +51,7 @@ _CHOICE = {
 }
 _TWICE = {
     "pictures_per_class": float,
+    "pictures": int,
     "gain": float,
     "gain_interval": [float],
     "can_be_told": bool,

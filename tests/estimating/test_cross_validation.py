@@ -6,6 +6,7 @@ import pytest
 from src.estimating.cross_validation import (
     CrossValidation,
     CrossValidationSettings,
+    Prepared,
     can_cross_validate,
     cross_validate,
     cross_validate_strengths,
@@ -117,3 +118,15 @@ def test_intervals_of_groups_hold_the_truth_about_other_groups():
     assert held >= 5, "taken for independent it were about 2"
     low, high = found.as_json(["a", "b"])["per_class"]["a"]["interval"]
     assert high - low > 0.3
+
+
+def test_of_many_pictures_and_classes_a_strength_is_chosen_once_for_each_repeat(monkeypatch):
+    rows, labels = _pictures(2.0)
+    settings, asked = CrossValidationSettings(repeats=2, folds=4), []
+    choose = Prepared.choose
+    monkeypatch.setattr(Prepared, "choose", lambda *words: asked.append(words[1]) or choose(*words))
+    own = cross_validate(rows, labels, np.arange(40), settings)
+    assert len(asked) == 8 == len(own.strengths)
+    monkeypatch.setattr("src.estimating.cross_validation._ONE_STRENGTH", 79)  # 40 pictures of two classes
+    found = cross_validate(rows, labels, np.arange(40), settings)
+    assert len(asked) == 10 and found.strengths == own.strengths[:1] * 4 + own.strengths[4:5] * 4

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from src.estimating.cross_validation import CrossValidationSettings, prepare
+from src.estimating.described import describe_curve, describe_needs
 from src.estimating.learning_curve import (
     SHARES,
     PowerLaw,
@@ -14,7 +15,6 @@ from src.estimating.learning_curve import (
     measure_curve,
     measure_needs,
 )
-from src.estimating.described import describe_needs
 from src.estimation_plotting import plot_learning_curve
 from src.imaging import read_image
 
@@ -98,6 +98,7 @@ def test_measured_on_pictures_and_which_class_needs_more():
     assert curve.accuracy[-1] > curve.accuracy[0] and curve.law is not None
     record = curve.as_json()
     assert record["twice"]["pictures_per_class"] == 48 and len(record["points"]) == 7
+    assert "Twice as many pictures of each class (144 in all) would bring" in describe_curve(record)
     needs = measure_needs(prepared, groups, settings, 1)
     assert {need.label for need in needs} == {0, 1, 2} and needs[0].label in (1, 2)
     assert needs[0].loss.low <= needs[0].loss.mean <= needs[0].loss.high
