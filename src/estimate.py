@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 from src.errors import command
@@ -47,9 +48,17 @@ def main(argv=None) -> None:
         print(format_json(record))
         return
     print(describe_estimate(record))
-    data = [] if arguments.data == "data" else ["--data", arguments.data]
-    following = shlex.join(["python", "-m", "src.transfer_model", *data, *record["choice"]["words"]])
+    following = _suggest(arguments, record["choice"]["words"])
     print(f"Curve and candidates: {output / FOLDER}. Next: {following}")
+
+
+def _suggest(arguments: Namespace, words: list[str]) -> str:
+    """The training by these words, of the same folders and seed where they are not the defaults."""
+    kept = {"data": "data", "models_dir": "models", "seed": 42}
+    for name, default in kept.items():
+        if getattr(arguments, name) != default:
+            words = [f"--{name.replace('_', '-')}", str(getattr(arguments, name)), *words]
+    return shlex.join(["python", "-m", "src.transfer_model", *words])
 
 
 if __name__ == "__main__":

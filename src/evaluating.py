@@ -48,7 +48,8 @@ class Judged:
 def judge_models(arguments: Namespace, class_names: list[str]) -> Iterator[tuple[str, Judged]]:
     """Evaluate one model after the other and save what there is to look at; yields each name with its ``Judged``."""
     options = {"data": arguments.data, "batch_size": arguments.batch_size, "flips": arguments.flips}
-    known, estimated = KnownPictures(), CrossValidatedModels(arguments.data, class_names, arguments.models_dir)
+    places = arguments.data, class_names, arguments.models_dir, arguments.output
+    known, estimated = KnownPictures(), CrossValidatedModels(*places)
     for bundle in _load_fitting(arguments, class_names):
         judge = create_judge(bundle)
         try:

@@ -63,7 +63,51 @@ def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Inter
     return _student(kept[~np.isnan(kept)], confidence)
 
 
-def paired_interval(values: Sequence[float], control_values: Sequence[float], *, confidence: float = 0.95) -> Interval:
+def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> float:
+    """Of the mean of the values (n,); NaN of fewer than two groups.
+
+    Args:
+        groups: int (n,); those of one number are not independent: the variance is that of sums over groups (Liang and
+            Zeger, Biometrika 1986), but not below that of independent values. None: each is by itself.
+    """
+    n = len(values)
+    if n < 2:
+        return math.nan
+    alone = float(values.std(ddof=1)) / math.sqrt(n)
+    if groups is None:
+        return alone
+    sums = _sum_groups(values - values.mean(), groups)
+    count = len(sums)
+    return max(alone, math.sqrt(count / (count - 1) * (sums**2).sum()) / n) if count > 1 else math.nan
+
+
+def design_effect(values: np.ndarray, groups: np.ndarray) -> float:
+    """By how much groups of values that are alike make the variance of a share larger (Kish, Survey Sampling, 1965,
+    section 5.4): n pictures tell as much as n / effect independent ones. At least 1.
+
+    One group of the usual size that is wrong throughout stands beside the others: where all values are equal, which
+    tells nothing of how alike they are, they count as alike within a group, sum of squared sizes / n.
+
+    Args:
+        values: (n,) in 0..1, n at least 1.
+        groups: int (n,).
+    """
+    sizes = _sum_groups(np.ones(len(values)), groups)
+    usual, rest = float((sizes**2).sum() / len(values)), values - values.mean()
+    return max(1.0, float(((_sum_groups(rest, groups) ** 2).sum() + usual**2) / ((rest**2).sum() + usual)))
+
+
+def _sum_groups(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    return np.bincount(np.unique(groups, return_inverse=True)[1], weights=values)
+
+
+def paired_interval(
+    values: Sequence[float],
+    control_values: Sequence[float],
+    *,
+    confidence: float = 0.95,
+    groups: np.ndarray | None = None,
+) -> Interval:
     """Student's t interval of the mean difference ``values`` - ``control_values``, both of the same pictures.
 
     A method has the larger mean than its control, with the asked confidence, where ``low`` is above 0, and the smaller
@@ -72,12 +116,16 @@ def paired_interval(values: Sequence[float], control_values: Sequence[float], *,
     Args:
         values, control_values: (n,) in one order; a picture where either is NaN is left out of ``n``.
         confidence: as for ``mean_interval``, whose docstring holds for the differences.
+        groups: int (n,), as for :func:`standard_error`; Student's t then has groups less one degrees of freedom.
 
     Raises:
         ValueError: the lengths differ.
     """
-    first, second = _pairs(np.asarray(values, np.float64), np.asarray(control_values, np.float64))
-    return _student(first - second, confidence)
+    values, control = np.asarray(values, np.float64), np.asarray(control_values, np.float64)
+    first, second = _pairs(values, control)
+    if groups is not None:
+        groups = np.asarray(groups)[~np.isnan(values - control)]
+    return _student(first - second, confidence, groups)
 
 
 def paired_share_interval(
@@ -165,14 +213,15 @@ def _quantile(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
-def _student(values: np.ndarray, confidence: float) -> Interval:
+def _student(values: np.ndarray, confidence: float, groups: np.ndarray | None = None) -> Interval:
     from scipy.special import stdtrit  # Student's quantiles; importing scipy.stats takes three times as long
 
     n = len(values)
     mean = float(values.mean()) if n else math.nan
-    if n < 2:
+    independent = n if groups is None else len(np.unique(groups))
+    if independent < 2:
         return Interval(mean, math.nan, math.nan, n)
-    half = float(stdtrit(n - 1, 0.5 + confidence / 2) * values.std(ddof=1)) / math.sqrt(n)
+    half = float(stdtrit(independent - 1, 0.5 + confidence / 2)) * standard_error(values, groups)
     return Interval(mean, mean - half, mean + half, n)
 
 

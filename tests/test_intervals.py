@@ -6,11 +6,13 @@ import pytest
 from src.intervals import (
     Interval,
     are_hits,
+    design_effect,
     mean_interval,
     paired_interval,
     paired_share_interval,
     share_difference_interval,
     share_interval,
+    standard_error,
     wilson_interval,
 )
 
@@ -153,3 +155,19 @@ def test_the_difference_of_shares_of_different_pictures(counts, expected):
 def test_a_difference_from_no_pictures_is_not_known():
     found = share_difference_interval(3, 4, 0, 0)
     assert math.isnan(found.mean) and math.isnan(found.low) and found.n == 0
+
+
+def test_groups_of_alike_pictures_count_as_alike():
+    groups = np.repeat(np.arange(20), 10)
+    by_group, alone = np.repeat(np.arange(20) % 2, 10).astype(float), np.tile([0.0, 1.0], 100)
+    assert design_effect(np.ones(200), groups) == 10, "sum of squared sizes / n"
+    assert design_effect(by_group, groups) == pytest.approx(10)
+    assert design_effect(alone, groups) == pytest.approx(100 / 60), "no group differs: only the one beside it counts"
+    assert design_effect(by_group, np.arange(200)) == 1
+    # sums over groups are +-5: sqrt(20 / 19 * 20 * 25) / 200
+    assert standard_error(by_group, groups) == pytest.approx(np.sqrt(20 / 19 * 500) / 200)
+    assert standard_error(by_group, np.arange(200)) == pytest.approx(standard_error(by_group))
+    assert standard_error(alone, groups) == standard_error(alone), "never below that of independent pictures"
+    few, many = paired_interval(by_group, 0 * alone, groups=groups), paired_interval(by_group, 0 * alone)
+    assert few.high - few.low > 3 * (many.high - many.low) and few.n == 200
+    assert np.isnan(paired_interval([1, 2], [0, 0], groups=np.zeros(2)).low)

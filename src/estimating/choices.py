@@ -19,7 +19,7 @@ from src.estimating.cross_validation import (
     prepare,
 )
 from src.estimating.gradient_head import EPOCHS, cross_validate_gradient
-from src.intervals import Interval, paired_interval
+from src.intervals import Interval, paired_interval, standard_error
 from src.training.logistic import STRENGTHS
 
 EXACT, GRADIENT = "exact", "gradient"
@@ -74,7 +74,8 @@ class Choice:
         found: the same order.
         best: place of the lowest log loss.
         chosen: place of the simplest that is about as good.
-        differences: of log loss from the best, paired over pictures, with 95% intervals; 0 for the best itself.
+        differences: of log loss from the best, paired over pictures (those of one group are not taken for
+            independent), with 95% intervals; 0 for the best itself.
     """
 
     candidates: list[Candidate]
@@ -118,18 +119,15 @@ def _rounded(value: float) -> float | None:
 def choose(candidates: list[Candidate], found: list[CrossValidation]) -> Choice:
     """Apply the rule of one standard error."""
     best = min(range(len(found)), key=lambda place: (found[place].log_loss, candidates[place].complexity))
-    differences = [paired_interval(each.losses, found[best].losses) for each in found]
+    groups = found[best].groups
+    differences = [paired_interval(each.losses, found[best].losses, groups=groups) for each in found]
     fitting = [
         place
         for place, each in enumerate(found)
-        if place == best or differences[place].mean <= _standard_error(each.losses - found[best].losses)
+        if place == best or differences[place].mean <= standard_error(each.losses - found[best].losses, groups)
     ]
     chosen = min(fitting, key=lambda place: candidates[place].complexity)
     return Choice(candidates, found, best, chosen, differences)
-
-
-def _standard_error(differences: np.ndarray) -> float:
-    return float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0
 
 
 def try_features(
@@ -163,7 +161,7 @@ def try_features(
         folds = [(learned, held) for _, learned, held in deal(labels, groups, once, seed)]
         rows = cross_validate_gradient(augmented, plain, labels, folds, balanced=settings.balanced, seed=seed)
         candidates.append(Candidate(name, len(augmented), GRADIENT, None, rank))
-        found.append(CrossValidation(labels, rows[None], len(folds)))
+        found.append(CrossValidation(labels, rows[None], len(folds), groups=groups))
     return candidates, found
 
 

@@ -12,18 +12,24 @@ import numpy as np
 
 from src.datasets.folds import make_folds
 from src.evaluation.calibration import losses
-from src.intervals import wilson_interval
+from src.intervals import design_effect, wilson_interval
+from src.progress import track
 from src.training.logistic import Scaled, choose_strength, fit_head, fit_path, scale_features
 
 _INNER_FOLDS = 3  # that choose a fold's own strength
+# Pictures times classes; beyond, a strength is chosen once for each repeat, by the first fold's training pictures: one
+# number, of which the folds' own are hardly ever another (docs/few_pictures.md).
+_ONE_STRENGTH = 5000
 # The share of the pictures that count as independent in intervals. Heads of other pictures would answer otherwise, and
 # folds share theirs (Nadeau & Bengio 2003): with all of them 95% intervals held the truth in 113 and 109 of 120 draws
 # (of a head trained on 70% of a draw, and on all of it), with two thirds in 116 and 115 (docs/few_pictures.md).
 _INDEPENDENT = 2 / 3
 
 
-def _interval(share: float, n: int) -> tuple[float, float]:
-    low, high = wilson_interval(share * n * _INDEPENDENT, n * _INDEPENDENT)
+def _interval(hits: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    """Of shares of repeats that are right, (n,)."""
+    share, n = float(hits.mean()), len(hits) * _INDEPENDENT / design_effect(hits, groups)
+    low, high = wilson_interval(share * n, n)
     return min(low, share), max(high, share)  # which rounding may miss at 0 and 1
 
 
@@ -33,7 +39,8 @@ class CrossValidationSettings:
 
     Attributes:
         folds, repeats: fewer folds are made where a class has fewer groups; each repeat deals them out anew.
-        l2: strength of the regularisation; "auto": chosen within the training pictures of each fold.
+        l2: strength of the regularisation; "auto": chosen within the training pictures of each fold, of many pictures
+            and classes within those of each repeat's first.
         balanced: whether pictures of rare classes count for more.
     """
 
@@ -52,12 +59,14 @@ class CrossValidation:
         probabilities: float32 (R, N, C).
         folds: of the first repeat.
         strengths: that were used, one for each fold of each repeat; empty where they do not apply.
+        groups: int (N,), pictures of one number are not independent; None: each is by itself.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
     folds: int
     strengths: tuple[float, ...] = ()
+    groups: np.ndarray | None = None
 
     @property
     def n(self) -> int:
@@ -80,8 +89,13 @@ class CrossValidation:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95%, Wilson's, for two thirds of the pictures that there are; repeats tell nothing of further pictures."""
-        return _interval(self.accuracy, self.n)
+        """95%, Wilson's, for two thirds of the pictures that there are, and fewer as far as those of one group are
+        right or wrong together; repeats tell nothing of further pictures."""
+        return self._interval_of(np.arange(self.n))
+
+    def _interval_of(self, places: np.ndarray) -> tuple[float, float]:
+        groups = np.arange(self.n) if self.groups is None else self.groups
+        return _interval(self.right.mean(axis=0)[places], groups[places])
 
     @property
     def log_loss(self) -> float:
@@ -94,8 +108,9 @@ class CrossValidation:
     def as_json(self, class_names: Sequence[str]) -> dict:
         counts = np.bincount(self.labels, minlength=len(class_names)).tolist()
         per_class = {}
-        for name, recall, count in zip(class_names, self.recalls(), counts):
-            per_class[name] = {"recall": recall, "interval": list(_interval(recall, count)), "n": count}
+        for label, (name, recall) in enumerate(zip(class_names, self.recalls())):
+            interval = self._interval_of(np.flatnonzero(self.labels == label))
+            per_class[name] = {"recall": recall, "interval": list(interval), "n": counts[label]}
         return {
             "accuracy": self.accuracy,
             "interval": list(self.interval),
@@ -132,14 +147,16 @@ def cross_validate(
     settings = settings or CrossValidationSettings()
     prepared = prepare(features, labels, plain)
     probabilities, strengths = np.empty((settings.repeats, len(labels), prepared.class_count), np.float32), []
-    for repeat, learned, held in deal(labels, groups, settings, seed):
-        l2 = prepared.choose(learned, groups, settings, seed) if settings.l2 == "auto" else settings.l2
+    own, chosen_in, l2 = len(labels) * prepared.class_count <= _ONE_STRENGTH, None, settings.l2
+    for repeat, learned, held in track_folds(labels, groups, settings, seed, "Cross-validation"):
+        if settings.l2 == "auto" and (own or chosen_in != repeat):
+            l2, chosen_in = prepared.choose(learned, groups, settings, seed), repeat
         head = fit_head(
             prepared.views[:, learned], labels[learned], prepared.class_count, l2, balanced=settings.balanced
         )
         probabilities[repeat, held] = head.probabilities(prepared.plain[held])
         strengths.append(l2)
-    return CrossValidation(labels, probabilities, len(strengths) // settings.repeats, tuple(strengths))
+    return CrossValidation(labels, probabilities, len(strengths) // settings.repeats, tuple(strengths), groups)
 
 
 def cross_validate_strengths(
@@ -152,7 +169,7 @@ def cross_validate_strengths(
     """As :func:`cross_validate` with one fixed strength, for several strengths on the same folds."""
     labels, count = prepared.labels, 0
     found = {l2: np.empty((settings.repeats, len(labels), prepared.class_count), np.float32) for l2 in strengths}
-    for repeat, learned, held in deal(labels, groups, settings, seed):
+    for repeat, learned, held in track_folds(labels, groups, settings, seed, "Strengths"):
         heads = fit_path(
             prepared.views[:, learned], labels[learned], prepared.class_count, strengths, balanced=settings.balanced
         )
@@ -160,7 +177,7 @@ def cross_validate_strengths(
             found[l2][repeat, held] = head.probabilities(prepared.plain[held])
         count += 1
     folds = count // settings.repeats
-    return {l2: CrossValidation(labels, rows, folds, (l2,)) for l2, rows in found.items()}
+    return {l2: CrossValidation(labels, rows, folds, (l2,), groups) for l2, rows in found.items()}
 
 
 @dataclass(frozen=True)
@@ -208,3 +225,8 @@ def deal(
             raise ValueError("a class has fewer than two groups of pictures")
         for fold in range(fold_of.max() + 1):
             yield repeat, np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+
+
+def track_folds(labels: np.ndarray, groups: np.ndarray, settings: CrossValidationSettings, seed: int, what: str):
+    """:func:`deal` with progress."""
+    return track(list(deal(labels, groups, settings, seed)), what=what, unit="folds")

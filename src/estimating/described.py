@@ -13,7 +13,7 @@ def describe_accuracy(found: dict) -> str:
     low, high = found["interval"]
     return (
         f"{found['accuracy']:.1%} (95% interval {low:.1%} to {high:.1%}), by cross-validation of all {found['n']} "
-        f"pictures ({found['folds']} folds, {found['repeats']} times)"
+        f"pictures ({found['folds']} folds, {'once' if found['repeats'] == 1 else str(found['repeats']) + ' times'})"
     )
 
 
@@ -32,7 +32,7 @@ def describe_curve(curve: dict) -> str:
         return "Too few pictures of a class for a learning curve."
     low, high = (100 * bound for bound in twice["gain_interval"])
     start = (
-        f"Twice as many pictures ({twice['pictures_per_class']:.0f} of each class) would bring "
+        f"Twice as many pictures of each class ({twice['pictures']} in all) would bring "
         f"{100 * twice['gain']:+.1f} points of accuracy (95% interval {low:+.1f} to {high:+.1f})"
     )
     if twice["can_be_told"]:
@@ -49,10 +49,7 @@ def describe_needs(needs: Sequence[dict]) -> str:
     loss = f"{100 * first['loss']:.1f} points of accuracy (95% interval {low:+.1f} to {high:+.1f})"
     if first["can_be_told"]:
         return f"{first['class']} needs more pictures the most: half of its own cost {loss}."
-    return (
-        "Which class needs more pictures the most cannot be told: half of the pictures of any class cost too little to "
-        f"be sure of; {first['class']}'s the most, {loss}."
-    )
+    return f"Which class needs more pictures the most cannot be told; half of {first['class']}'s cost {loss}."
 
 
 def describe_weakest(found: dict) -> str:
@@ -76,8 +73,8 @@ def describe_estimate(record: dict) -> str:
     """All of it, for the terminal."""
     accuracy = record["cross_validated"]
     lines = [
-        f"Accuracy: {describe_accuracy(accuracy)}. Nothing was chosen by it but, in each fold by its own training "
-        "pictures, the strength of the regularisation.",
+        f"Accuracy: {describe_accuracy(accuracy)}. Nothing was chosen by it but the strength of the regularisation, "
+        "by training pictures of its folds.",
         f"  {MEANING}",
         f"  {describe_weakest(accuracy)}",
         describe_curve(record["learning_curve"]),

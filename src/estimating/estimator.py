@@ -21,6 +21,7 @@ from src.estimating.pictures import FrozenBackbone, PictureFeatures, Pictures
 from src.estimation_plotting import plot_learning_curve
 from src.evaluation.novelty import held_out_scores
 from src.files import finite, write_csv, write_json
+from src.loading.folder import check_data_folder
 from src.networks.registry import get_backbone
 from src.networks.weights import NoWeightsError
 from src.progress import say
@@ -33,6 +34,9 @@ _NOVELTY_FOLDS = 5
 # well is worth its time: of 210 pictures of three alike classes it made 0.873 to 0.884 of 0.883, of 600 0.899 to 0.904
 # of 0.906 (docs/few_pictures.md).
 _MANY = 1500
+# Pictures times classes; beyond, folds are dealt out once instead of three times, augmented views are left out, and
+# only the classes that are recognised the least are halved: else 30 classes of 49 pictures would take half an hour.
+_LONG, _HALVED = 10_000, 5
 # the lightest first, by their parameters
 _BY_SIZE = ("mobilenet_v2", "efficientnet_lite0", "efficientnet_b0", "densenet121", "resnet50")
 
@@ -101,19 +105,16 @@ def estimate(
     Raises:
         UserError: there are no weights, or a class has hardly more than copies of one picture.
     """
-    features, networks = PictureFeatures(data, class_names, features_dir, seed=seed), []
-    for rank, name in enumerate(_BY_SIZE):
-        if name == backbone or (backbone == "auto" and get_backbone(name).is_at_hand()):
-            networks.append((rank, FrozenBackbone(name)))
-    if not networks:
-        raise NoWeightsError(backbone, "none of any backbone is at hand")
+    _, counts = check_data_folder(data, class_names=class_names)
+    names = _list_backbones(backbone, sum(sum(of_part.values()) for of_part in counts.values()))
+    networks = [(_BY_SIZE.index(name), FrozenBackbone(name)) for name in names]
+    features = PictureFeatures(data, class_names, features_dir, seed=seed)
     plain = {network: features.plain(network) for _, network in networks}
     pictures = features.pictures
-    if len(pictures.labels) > _MANY and len(networks) > 1:
-        say(f"More than {_MANY} pictures: only {networks[0][1].backbone.name} is looked at (--backbone names another).")
     places = pictures.of_parts(CHOSEN_ON)
     _verify(pictures, places)
-    settings = CrossValidationSettings()
+    long = _is_long(pictures)
+    settings = CrossValidationSettings(repeats=1) if long else CrossValidationSettings()
     choice = _choose(features, networks, plain, places, settings, seed)
     (network,) = [each for _, each in networks if each.backbone.name == choice.candidate.backbone]
     say(f"Cross-validating all {len(pictures.labels)} pictures ...")
@@ -121,17 +122,34 @@ def estimate(
     accuracy = cross_validate(rows[None], pictures.labels, pictures.groups, settings, seed)
     prepared = prepare(rows[None], pictures.labels)
     fixed = replace(settings, l2=choice.candidate.l2 or float(np.median(accuracy.strengths)))
-    curve = measure_curve(prepared, pictures.groups, fixed, seed)
-    worst = np.argsort(accuracy.recalls(), kind="stable").tolist()
+    # two repeats, which tell how much other training pictures of the same number change
+    curve = measure_curve(prepared, pictures.groups, replace(fixed, repeats=max(2, fixed.repeats)), seed)
+    worst = np.argsort(accuracy.recalls(), kind="stable").tolist()[: _HALVED if long else None]
     needs = measure_needs(prepared, pictures.groups, fixed, seed, worst)
     return Estimate(pictures, rows, choice, accuracy, curve, needs)
+
+
+def _list_backbones(backbone: str, pictures: int) -> list[str]:
+    """By name, the lightest first; of many pictures the lightest alone, before anything of them is computed."""
+    names = [name for name in _BY_SIZE if name == backbone or (backbone == "auto" and get_backbone(name).is_at_hand())]
+    if not names:
+        raise NoWeightsError(backbone, "none of any backbone is at hand")
+    if pictures <= _MANY or len(names) == 1:
+        return names
+    say(f"More than {_MANY} pictures: only {names[0]} is looked at (--backbone names another).")
+    return names[:1]
+
+
+def _is_long(pictures: Pictures) -> bool:
+    return len(pictures.labels) * len(pictures.class_names) > _LONG
 
 
 def _choose(features, networks: list, plain: dict, places: np.ndarray, settings, seed: int) -> Choice:
     """The choice among all candidates, on the pictures at ``places``."""
     pictures, candidates, found = features.pictures, [], []
-    labels, groups, few = pictures.labels[places], pictures.groups[places], len(pictures.labels) <= _MANY
-    for number, (rank, network) in enumerate(networks if few else networks[:1]):
+    labels, groups = pictures.labels[places], pictures.groups[places]
+    few = len(pictures.labels) <= _MANY and not _is_long(pictures)
+    for number, (rank, network) in enumerate(networks):
         # augmented views of one backbone only: each takes as long as all of the pictures as they are
         count = TwoPhaseSettings().views_of(len(places), True) if few and number == len(networks) - 1 else 0
         views = features.views(network, count, CHOSEN_ON) if count else None
@@ -173,14 +191,13 @@ def write_estimate(result: Estimate, data: str | Path, output: Path, command: st
 def _write_what_next(result: Estimate, data: str | Path, output: Path, record: dict) -> dict[str, int]:
     """The sheet of pictures that are worth a look; returns how many there are for each reason."""
     pictures, names = result.pictures, [str(Path(path).relative_to(data)) for path in result.pictures.paths]
-    folds = make_folds(pictures.labels, pictures.groups, _NOVELTY_FOLDS, 0)
     found = write_what_next(
         output,
         pictures.paths,
         pictures.labels,
         pictures.class_names,
         result.accuracy.probabilities,
-        held_out_scores(result.features, pictures.labels, folds),
+        _score_novelty(result.features, pictures),
         pictures.groups,
         result.features,
         record["data"],
@@ -188,3 +205,13 @@ def _write_what_next(result: Estimate, data: str | Path, output: Path, record: d
         command=record["command"],
     )
     return found["counts"]
+
+
+def _score_novelty(features: np.ndarray, pictures: Pictures) -> np.ndarray | None:
+    """As of ``held_out_scores``; None where too few pictures of a class differ, as of two in every class."""
+    try:
+        return held_out_scores(
+            features, pictures.labels, make_folds(pictures.labels, pictures.groups, _NOVELTY_FOLDS, 0)
+        )
+    except ValueError:
+        return None

@@ -6,11 +6,11 @@ Viering and Loog 2023): error(n) = a + b n^-c.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from src.estimating.cross_validation import CrossValidationSettings, Prepared, deal
+from src.estimating.cross_validation import CrossValidationSettings, Prepared, track_folds
 from src.intervals import Interval, paired_interval
 from src.settings import random_generator
 from src.training.logistic import fit_head
@@ -74,6 +74,7 @@ class LearningCurve:
             return {"points": points, "law": None, "pictures_per_class": self.now, "twice": None, "band": []}
         twice = {
             "pictures_per_class": 2 * self.now,
+            "pictures": 2 * self.at_twice.n,
             "accuracy": self.at_twice.mean,
             "interval": [self.at_twice.low, self.at_twice.high],
             "gain": self.gain.mean,
@@ -99,7 +100,7 @@ def measure_curve(
         settings: with a strength that is fixed (a summed loss asks for the same one at every size).
     """
     labels, wrong, sizes = prepared.labels, {}, {}
-    for number, (repeat, learned, held) in enumerate(deal(labels, groups, settings, seed)):
+    for number, (repeat, learned, held) in enumerate(track_folds(labels, groups, settings, seed, "Learning curve")):
         for share, chosen in _subsets(labels, learned, seed, number):
             rows = wrong.setdefault(share, np.full((settings.repeats, len(labels)), np.nan))
             rows[repeat, held] = _fit(prepared, chosen, settings).logits(prepared.plain[held]).argmax(1) != labels[held]
@@ -222,15 +223,13 @@ def fit_power_laws(pictures: np.ndarray, errors: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class ClassNeed:
     """What the accuracy over all classes loses where one class has half of its training pictures, as a paired interval
-    over pictures; ``recall`` the same of that class's own pictures."""
+    over pictures; ``recall`` the same of that class's own pictures; ``can_tell``: whether this class surely loses more
+    than any other that was halved."""
 
     label: int
     loss: Interval
     recall: Interval
-
-    @property
-    def can_tell(self) -> bool:
-        return self.loss.low > 0
+    can_tell: bool = False
 
 
 def measure_needs(
@@ -248,7 +247,7 @@ def measure_needs(
     labels = prepared.labels
     asked = list(range(prepared.class_count) if labels_of_interest is None else labels_of_interest)[:_MOST_CLASSES]
     right = np.zeros((len(asked) + 1, settings.repeats, len(labels)))
-    for number, (repeat, learned, held) in enumerate(deal(labels, groups, settings, seed)):
+    for number, (repeat, learned, held) in enumerate(track_folds(labels, groups, settings, seed, "Halving classes")):
         order = random_generator(seed, number, 0x68616C66).permutation(learned)
         for row, label in enumerate([None, *asked]):
             own = order[labels[order] == label] if label is not None else order[:0]
@@ -256,8 +255,26 @@ def measure_needs(
             answers = _fit(prepared, chosen, settings).logits(prepared.plain[held]).argmax(axis=1)
             right[row, repeat, held] = answers == labels[held]
     whole, *halved = right.mean(axis=1)
-    needs = [
-        ClassNeed(label, paired_interval(whole, each), paired_interval(whole[labels == label], each[labels == label]))
-        for label, each in zip(asked, halved)
-    ]
-    return sorted(needs, key=lambda need: (-need.loss.mean, need.label))
+    return compare_halves(whole, halved, asked, labels, groups)
+
+
+def compare_halves(
+    whole: np.ndarray, halved: Sequence[np.ndarray], asked: Sequence[int], labels: np.ndarray, groups: np.ndarray
+) -> list[ClassNeed]:
+    """The dearest first, of whether each picture is right (N,) with all others and with each class of ``asked`` halved.
+
+    That the first loses the most is told where it surely loses more than the second, with Bonferroni's correction for
+    as many comparisons as there are classes, since the dearest of all was taken.
+    """
+    needs = []
+    for label, half in zip(asked, halved):
+        own = labels == label
+        recall = paired_interval(whole[own], half[own], groups=groups[own])
+        needs.append(ClassNeed(label, paired_interval(whole, half, groups=groups), recall))
+    order = sorted(range(len(needs)), key=lambda place: (-needs[place].loss.mean, needs[place].label))
+    needs = [needs[place] for place in order]
+    if len(needs) > 1 and needs[0].loss.low > 0:
+        sure, (first, second) = 1 - 0.05 / (labels.max() + 1), order[:2]
+        apart = paired_interval(halved[second], halved[first], confidence=sure, groups=groups)
+        needs[0] = replace(needs[0], can_tell=bool(apart.low > 0))
+    return needs

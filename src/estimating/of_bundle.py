@@ -3,14 +3,17 @@
 from pathlib import Path
 
 from src.bundle import Bundle
+from src.datasets.manifest import read_fingerprint
 from src.errors import UserError, describe_os_error
 from src.estimating.cross_validation import can_cross_validate, cross_validate
 from src.estimating.pictures import FrozenBackbone, PictureFeatures
 from src.files import sha256_file
 from src.loading.folder import check_data_folder
 from src.model_choice import FEATURES_DIR
-from src.networks.registry import BACKBONES
+from src.networks.registry import BACKBONES, get_backbone
 from src.progress import say
+from src.reporting.estimated import SCHEMA as ESTIMATE_SCHEMA
+from src.reporting.schema import read_checked
 from src.settings import PARTS
 
 FEW_TEST_PICTURES = 100
@@ -24,10 +27,14 @@ class CrossValidatedModels:
         data: folder with the parts.
         class_names: of the test part.
         models_dir: in whose ``.features`` features are stored.
+        output: where an estimate of these pictures may lie, whose figures are taken; None: nowhere.
     """
 
-    def __init__(self, data: str | Path, class_names: list[str], models_dir: str | Path):
+    def __init__(
+        self, data: str | Path, class_names: list[str], models_dir: str | Path, output: str | Path | None = None
+    ):
         self.data, self.class_names, self.root = data, class_names, Path(models_dir, FEATURES_DIR)
+        self._estimate = None if output is None else Path(output) / "estimate" / "estimate.json"
         self._found: dict[tuple, dict | None] = {}
 
     def find(self, bundle: Bundle, test_pictures: int) -> dict | None:
@@ -42,12 +49,28 @@ class CrossValidatedModels:
         if key not in self._found:
             self._found[key] = None
             try:
-                self._found[key] = self._compute(bundle, name, weights)
+                self._found[key] = self._read_estimate(bundle, name, weights) or self._compute(bundle, name, weights)
             except UserError as error:
                 say(f"{bundle.name} is not cross-validated: {error}.")
             except OSError as error:  # as of a folder of models that may only be read
                 say(f"{bundle.name} is not cross-validated: {describe_os_error(error)}.")
         return self._found[key]
+
+    def _read_estimate(self, bundle: Bundle, name: str, weights: dict) -> dict | None:
+        """The same figures as ``src.estimate`` has them of this split and backbone; None where it has not."""
+        size = get_backbone(name).image_size
+        fingerprint = read_fingerprint(self.data)
+        usual = weights["origin"].startswith("imagenet") and tuple(bundle.image_size) == (size, size)
+        if not usual or fingerprint is None or self._estimate is None or not self._estimate.is_file():
+            return None
+        try:
+            record = read_checked(self._estimate, ESTIMATE_SCHEMA)
+        except UserError:  # the report says so
+            return None
+        of_these = record["data"] == fingerprint and record["class_names"] == self.class_names
+        found = record["cross_validated"]
+        fits = of_these and record["choice"]["words"][:2] == ["--backbone", name] and len(found["interval"]) == 2
+        return found | {"backbone": name} if fits else None
 
     def _compute(self, bundle: Bundle, name: str, weights: dict) -> dict:
         parts = [part for part in PARTS if (Path(self.data) / part).is_dir()]

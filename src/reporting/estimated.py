@@ -54,6 +54,7 @@ _CHOICE = {
 }
 _TWICE = {
     "pictures_per_class": _PICTURES,
+    "pictures": COUNT,
     "gain": float,
     "gain_interval": _BOUNDS,
     "can_be_told": bool,

@@ -96,7 +96,8 @@ def _announce(settings: RunSettings, pictures: Pictures, record: Record, stages:
         say(f"{pictures.set_aside} pictures lie where they belong to no class, and are left out.")
     names = _open_stages(settings, pictures, record, stages)
     machine = measure_machine()
-    estimates = estimate_stages(names, pictures.total, pictures.read_seconds, machine)
+    classes = len(pictures.counts)
+    estimates = estimate_stages(names, pictures.total, pictures.read_seconds, machine, classes=classes)
     if names:
         busy = " Other programs keep it busy, so that it will take longer." if is_busy(machine) else ""
         say(f"About {format_seconds(sum(estimates.values()))} on this machine: {list_estimates(estimates)}.{busy}")

@@ -15,12 +15,13 @@ _REFERENCE_SECONDS = 0.00008  # that a round took where COSTS were measured
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stage takes: ``fixed`` seconds, ``each`` more for every picture, and ``reads`` times a picture's reading
-    on one core (all cores read)."""
+    """What a stage takes: ``fixed`` seconds, ``each`` more for every picture, ``by_class`` for every picture times
+    every class beyond two, and ``reads`` times a picture's reading on one core (all cores read)."""
 
     fixed: float
     each: float
     reads: float = 0.0
+    by_class: float = 0.0
 
 
 # Of runs of 60, 200 and 1,000 photographs of dogs and cats; seconds on 2 cores that do nothing else.
@@ -66,12 +67,15 @@ def is_busy(machine: Machine) -> bool:
     return hasattr(os, "getloadavg") and os.getloadavg()[0] >= machine.cores
 
 
-def estimate_stages(names: Sequence[str], pictures: int, read_seconds: float, machine: Machine) -> dict[str, float]:
+def estimate_stages(
+    names: Sequence[str], pictures: int, read_seconds: float, machine: Machine, *, classes: int = 2
+) -> dict[str, float]:
     """Seconds of each stage; the first that needs TensorFlow loads it.
 
     Args:
         pictures: how many there are, in all parts.
         read_seconds: that one of them takes on one core.
+        classes: of the pictures.
     """
     estimates, loaded = {}, False
     for name in names:
@@ -79,6 +83,7 @@ def estimate_stages(names: Sequence[str], pictures: int, read_seconds: float, ma
         loads = name in _LOADS_TENSORFLOW and not loaded
         loaded |= loads
         computing = cost.fixed + cost.each * pictures + (LOADING if loads else 0.0)
+        computing += cost.by_class * pictures * max(0, classes - 2)
         reading = cost.reads * pictures * read_seconds / machine.cores
         estimates[name] = computing * machine.slowness + reading
     return estimates

@@ -139,6 +139,8 @@ def fit_path(
 @functools.cache
 def _thread_pools():
     """Of the libraries of linear algebra, found once, which takes some 10 ms."""
+    # SciPy has one of its own: not yet loaded it would not be found, and its threads make a fit three times as dear
+    import sklearn.linear_model  # noqa: F401
     from threadpoolctl import ThreadpoolController  # scikit-learn needs it, too
 
     return ThreadpoolController()

@@ -6,6 +6,7 @@ import pytest
 from src.estimating.cross_validation import (
     CrossValidation,
     CrossValidationSettings,
+    Prepared,
     can_cross_validate,
     cross_validate,
     cross_validate_strengths,
@@ -13,6 +14,7 @@ from src.estimating.cross_validation import (
     prepare,
 )
 from src.intervals import wilson_interval
+from src.training.logistic import fit_head, scale_features
 
 FIXED = CrossValidationSettings(l2=0.1, repeats=2)
 
@@ -98,3 +100,33 @@ def test_a_class_of_one_picture_is_refused_and_of_two_is_enough():
     few = np.array([0, 1, 2, 3])
     assert can_cross_validate(labels[few], few)
     assert isinstance(cross_validate(rows[:, few], labels[few], few), CrossValidation)
+
+
+def test_intervals_of_groups_hold_the_truth_about_other_groups():
+    """20 groups of 10 pictures that are hardly different, as several shots of one object."""
+    held = 0
+    for seed in range(6):
+        draw, kinds = np.random.default_rng(seed), np.arange(2020) % 2
+        objects = draw.normal(size=(2020, 20)) + np.eye(1, 20) * 2 * kinds[:, None]
+        groups = np.repeat(np.arange(20), 10)
+        rows, labels = objects[groups] + 0.15 * draw.normal(size=(200, 20)), kinds[groups]
+        found = cross_validate(rows[None], labels, groups, FIXED)
+        scaled = scale_features(rows[None])
+        head = scaled.unscale(fit_head(scaled.values, labels, 2, 0.1))
+        truth = (head.logits(objects[20:]).argmax(axis=1) == kinds[20:]).mean()
+        held += found.interval[0] <= truth <= found.interval[1]
+    assert held >= 5, "taken for independent it were about 2"
+    low, high = found.as_json(["a", "b"])["per_class"]["a"]["interval"]
+    assert high - low > 0.3
+
+
+def test_of_many_pictures_and_classes_a_strength_is_chosen_once_for_each_repeat(monkeypatch):
+    rows, labels = _pictures(2.0)
+    settings, asked = CrossValidationSettings(repeats=2, folds=4), []
+    choose = Prepared.choose
+    monkeypatch.setattr(Prepared, "choose", lambda *words: asked.append(words[1]) or choose(*words))
+    own = cross_validate(rows, labels, np.arange(40), settings)
+    assert len(asked) == 8 == len(own.strengths)
+    monkeypatch.setattr("src.estimating.cross_validation._ONE_STRENGTH", 79)  # 40 pictures of two classes
+    found = cross_validate(rows, labels, np.arange(40), settings)
+    assert len(asked) == 10 and found.strengths == own.strengths[:1] * 4 + own.strengths[4:5] * 4

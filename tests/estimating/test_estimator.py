@@ -3,13 +3,16 @@
 import csv
 import json
 import shutil
+from argparse import Namespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from src.errors import UserError
+from src.estimate import _suggest
 from src.estimate import main as estimate
-from src.estimating.estimator import _verify
+from src.estimating.estimator import _list_backbones, _score_novelty, _verify
 from src.estimating.of_bundle import CrossValidatedModels
 from src.estimating.pictures import Pictures
 from src.evaluate import main as evaluate
@@ -124,3 +127,44 @@ def test_a_class_of_copies_is_named(workplace):
     pictures = Pictures(["a"] * 4, np.array(["train"] * 4), labels, np.array([0, 1, 2, 2]), ["cat", "dog"])
     with pytest.raises(UserError, match="dog has fewer than two different pictures in train and val"):
         _verify(pictures, np.arange(4))
+
+
+def test_two_pictures_of_each_class_tell_no_novelty():
+    labels, rows = np.array([0, 0, 1, 1]), np.random.default_rng(0).random((16, 8))
+    pictures = Pictures(["a"] * 4, np.array(["train"] * 4), labels, np.arange(4), ["cat", "dog"])
+    assert _score_novelty(rows[:4], pictures) is None
+    many = Pictures(["a"] * 16, np.array(["train"] * 16), labels.repeat(4), np.arange(16), ["cat", "dog"])
+    assert np.isfinite(_score_novelty(rows, many)).all()
+
+
+def test_the_next_command_is_of_the_same_folders_and_seed():
+    usual = Namespace(data="data", models_dir="models", seed=42)
+    assert _suggest(usual, ["--views", "1"]) == "python -m src.transfer_model --views 1"
+    other = _suggest(Namespace(data="my data", models_dir="m", seed=3), ["--views", "1"])
+    assert other == "python -m src.transfer_model --seed 3 --models-dir m --data 'my data' --views 1"
+
+
+def test_of_many_pictures_one_backbone_is_asked_for_before_anything_is_computed(monkeypatch, capsys):
+    monkeypatch.setattr("src.estimating.estimator.get_backbone", lambda _: SimpleNamespace(is_at_hand=lambda: True))
+    assert len(_list_backbones("auto", 1500)) == 5 and not capsys.readouterr().err
+    assert _list_backbones("auto", 1501) == ["mobilenet_v2"] and "only mobilenet_v2" in capsys.readouterr().err
+    assert _list_backbones("resnet50", 1501) == ["resnet50"] and not capsys.readouterr().err
+
+
+def test_an_estimate_of_the_same_split_and_backbone_is_taken(workplace, monkeypatch, tmp_path):
+    folder, record, _ = workplace
+    (tmp_path / "estimate").mkdir()
+    (tmp_path / "estimate" / "estimate.json").write_text(json.dumps(record | {"data": "this"}))
+    monkeypatch.setattr(CrossValidatedModels, "_compute", lambda *_: {"computed": True})
+
+    def find(fingerprint="this", names=("dark", "light"), size=224, origin="imagenet (x)", backbone=None):
+        monkeypatch.setattr("src.estimating.of_bundle.read_fingerprint", lambda _: fingerprint)
+        models = CrossValidatedModels(folder / "data", list(names), folder / "models", tmp_path)
+        model = _Model(backbone=backbone or "efficientnet_lite0", weights={"origin": origin})
+        model.image_size = (size, size)
+        return models.find(model, 6)
+
+    assert find() == record["cross_validated"] | {"backbone": "efficientnet_lite0"}
+    others = [{"fingerprint": "other"}, {"fingerprint": None}, {"names": ("a", "b")}, {"size": 64}]
+    others += [{"origin": "my.h5"}, {"backbone": "resnet50"}]
+    assert all(find(**other) == {"computed": True} for other in others)

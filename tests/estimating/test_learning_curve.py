@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 
 from src.estimating.cross_validation import CrossValidationSettings, prepare
+from src.estimating.described import describe_curve, describe_needs
 from src.estimating.learning_curve import (
     SHARES,
     PowerLaw,
     _subsets,
+    compare_halves,
     fit_curve,
     fit_power_laws,
     measure_curve,
     measure_needs,
 )
+from src.estimation_plotting import plot_learning_curve
+from src.imaging import read_image
 
 SIZES = np.array([7.0, 10, 14, 20, 28, 40, 56])
 
@@ -94,6 +98,7 @@ def test_measured_on_pictures_and_which_class_needs_more():
     assert curve.accuracy[-1] > curve.accuracy[0] and curve.law is not None
     record = curve.as_json()
     assert record["twice"]["pictures_per_class"] == 48 and len(record["points"]) == 7
+    assert "Twice as many pictures of each class (144 in all) would bring" in describe_curve(record)
     needs = measure_needs(prepared, groups, settings, 1)
     assert {need.label for need in needs} == {0, 1, 2} and needs[0].label in (1, 2)
     assert needs[0].loss.low <= needs[0].loss.mean <= needs[0].loss.high
@@ -101,7 +106,7 @@ def test_measured_on_pictures_and_which_class_needs_more():
     assert [need.loss for need in again] == [need.loss for need in needs]
 
 
-def test_two_pictures_of_a_class_are_too_few_for_a_curve():
+def test_two_pictures_of_a_class_are_too_few_for_a_curve(tmp_path):
     rows, labels = np.random.default_rng(0).normal(size=(1, 4, 5)), np.repeat([0, 1], 2)
     curve = measure_curve(prepare(rows, labels), np.arange(4), CrossValidationSettings(l2=0.1), 0)
     assert (
@@ -110,3 +115,20 @@ def test_two_pictures_of_a_class_are_too_few_for_a_curve():
         and not curve.can_tell
         and curve.as_json()["twice"] is None
     )
+    plot_learning_curve(curve.as_json(), tmp_path / "curve.png")
+    assert read_image(tmp_path / "curve.png").std() > 1
+
+
+@pytest.mark.parametrize(("second", "told"), [(18, False), (2, True)])
+def test_a_class_needs_the_most_only_where_it_surely_loses_more_than_the_next(second, told):
+    labels, whole, halved = np.repeat([0, 1, 2], 50), np.ones(150), np.ones((3, 150))
+    halved[1, 50:70] = 0  # 20 pictures lost, which is surely more than none
+    halved[2, 100 : 100 + second] = 0
+    needs = compare_halves(whole, halved, [0, 1, 2], labels, np.arange(150))
+    assert [need.label for need in needs] == [1, 2, 0] and [need.can_tell for need in needs] == [told, False, False]
+    assert needs[0].loss.mean == pytest.approx(20 / 150) and needs[0].recall.mean == pytest.approx(0.4)
+    assert needs[0].loss.low > 0
+    text = describe_needs([{"class": "cat", "loss": 0.13, "interval": [0.08, 0.19], "can_be_told": told}])
+    assert ("cat needs more pictures the most" in text) is told and "half of " in text
+    joined = compare_halves(whole, halved, [0, 1, 2], labels, np.arange(150) // 50)
+    assert not joined[0].can_tell, "three groups of alike pictures tell nothing"

@@ -23,6 +23,14 @@ def test_a_slower_machine_computes_longer_and_reads_as_measured():
     assert found == pytest.approx({"split": 3 * 2 + 2, "transfer": 3 * (23 + 5)})
 
 
+def test_more_classes_take_longer():
+    costs = {2: 10.0, 12: 10.0 + 100 * 10 * 0.005}
+    timing.COSTS["estimate"] = Cost(5, 0.05, by_class=0.005)
+    for classes, seconds in costs.items():
+        found = estimate_stages(["split", "audit", "estimate"], 100, 0.0, Machine(1.0, 2), classes=classes)
+        assert found["estimate"] == pytest.approx(seconds) and found["split"] == pytest.approx(2)
+
+
 def test_a_stage_that_was_not_measured_has_some_estimate():
     assert estimate_stages(["new"], 50, 0.0, Machine(1.0, 2))["new"] > 0
 
