@@ -13,9 +13,10 @@ _MOVED = ("in the class ", "in quarantine")  # how reasons begin that are no fau
 
 
 def summarize(settings: RunSettings, outcome: Outcome) -> dict:
-    """The figures of a run, as its line of JSON has them: ``models`` (the one to use first), ``unreadable`` pictures
-    with their reasons, ``worst_finding`` of the audit or None, the page, the command to predict with."""
-    models = {}
+    """The figures of a run, as its line of JSON has them: ``models`` (the one to use first), ``cross_validated``
+    (accuracy on all pictures), ``unreadable`` pictures with their reasons, ``worst_finding`` of the audit or None, the
+    page, the command to predict with."""
+    models, crossed = {}, read_json(settings.estimate)["cross_validated"]
     for name in settings.models:
         metrics = read_json(settings.results / name / "metrics.json")
         models[name] = {key: metrics[key] for key in ("accuracy", "interval", "n")}
@@ -26,6 +27,7 @@ def summarize(settings: RunSettings, outcome: Outcome) -> dict:
         "classes": outcome.pictures.counts,
         "counts": load_manifest(settings.data).counts,
         "models": models,
+        "cross_validated": {name: crossed[name] for name in ("accuracy", "interval", "n")},
         "unreadable": list_unreadable(settings),
         "worst_finding": find_worst(settings),
         "predict": predict_command(settings),
@@ -66,6 +68,11 @@ def describe(summary: dict) -> str:
             f"{name}: {figures['accuracy']:.1%} of {figures['n']} test pictures are right (95% interval {low:.1%} to "
             f"{high:.1%})"
         )
+    (low, high), crossed = summary["cross_validated"]["interval"], summary["cross_validated"]
+    lines.append(
+        f"By cross-validation of all {crossed['n']} pictures: {crossed['accuracy']:.1%} (95% interval {low:.1%} to "
+        f"{high:.1%})"
+    )
     if worst := summary["worst_finding"]:
         lines.append(f"Audit: {worst['count']} x {worst['kind']} ({worst['means']}), as {worst['file']}")
     else:

@@ -23,6 +23,12 @@ def write_photos(folder: Path, counts: dict[str, int], first: int = 0) -> Path:
     return folder
 
 
+ESTIMATE = {
+    "choice": {"words": ["--l2", "0.3"]},
+    "cross_validated": {"accuracy": 0.85, "interval": [0.7, 0.93], "n": 22},
+}
+
+
 class Pretended:
     """Stands for ``run_stage``: splits in earnest, and for all others writes what a run reads of them.
 
@@ -60,7 +66,7 @@ class Pretended:
             bundle.mkdir(parents=True, exist_ok=True)
             (bundle / "bundle.json").write_text(json.dumps({"made": self._made}))
         elif stage == "estimate":
-            for name, record in (("estimate", {"choice": {"words": ["--l2", "0.3"]}}), ("what_next", {})):
+            for name, record in (("estimate", ESTIMATE), ("what_next", {})):
                 folder = Path(options["--output"], name)
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / f"{name}.json").write_text(json.dumps(record | {"made": self._made}))

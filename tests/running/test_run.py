@@ -39,6 +39,7 @@ def test_all_stages_in_their_order_and_what_they_came_to(pretended, capsys):
     assert pretended.ran == ALL
     assert "transfer: 90.0% of 10 test pictures are right (95% interval 50.0% to 95.0%)" in shown.out
     assert "baseline: 60.0%" in shown.out
+    assert "By cross-validation of all 22 pictures: 85.0% (95% interval 70.0% to 93.0%)" in shown.out
     assert "Audit: 2 x label_error (pictures that look like another class), as train/b/b_001.png" in shown.out
     assert "The page: runs/photos/gradcam/report.html" in shown.out
     assert "python -m src.predict --models-dir runs/photos/models PHOTO" in shown.out
@@ -53,6 +54,7 @@ def test_one_line_of_json(pretended, capsys):
     (line,) = capsys.readouterr().out.splitlines()
     found = json.loads(line)
     assert found["models"]["transfer"] == {"accuracy": 0.9, "interval": [0.5, 0.95], "n": 10}
+    assert found["cross_validated"] == {"accuracy": 0.85, "interval": [0.7, 0.93], "n": 22}
     assert list(found["models"]) == ["transfer", "baseline"] and found["classes"] == {"a": 12, "b": 10}
     assert found["worst_finding"]["kind"] == "label_error" and found["worst_finding"]["count"] == 2
     assert found["done_now"] == ALL and found["unreadable"] == [] and found["report"] == "out/gradcam/report.html"
