@@ -116,13 +116,14 @@ def estimate(
     _verify(pictures, places)
     long = _is_long(pictures)
     settings = CrossValidationSettings(repeats=1) if long else CrossValidationSettings()
-    choice = _choose(features, networks, plain, places, settings, seed)
+    thirds = replace(settings, folds=3) if len(pictures.labels) > _MANY else settings  # fewer and smaller fits
+    choice = _choose(features, networks, plain, places, thirds, seed)
     (network,) = [each for _, each in networks if each.backbone.name == choice.candidate.backbone]
     say(f"Cross-validating all {len(pictures.labels)} pictures ...")
     rows = plain[network]
     accuracy = cross_validate(rows[None], pictures.labels, pictures.groups, settings, seed)
     prepared = prepare(rows[None], pictures.labels)
-    fixed = replace(settings, l2=choice.candidate.l2 or float(np.median(accuracy.strengths)))
+    fixed = replace(thirds, l2=choice.candidate.l2 or float(np.median(accuracy.strengths)))
     # two repeats, which tell how much other training pictures of the same number change
     curve = measure_curve(prepared, pictures.groups, replace(fixed, repeats=max(2, fixed.repeats)), seed)
     worst = np.argsort(accuracy.recalls(), kind="stable").tolist()[: _HALVED if long else None]

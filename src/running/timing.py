@@ -36,7 +36,7 @@ COSTS = {
     "report": Cost(0.9, 0.001),
 }
 # Beyond so many pictures times classes an estimate leaves out what takes long.
-_LONG_ESTIMATE, _LONG = 5000, Cost(8.0, 0.02, 2.0, by_class=0.0007)
+_LONG_ESTIMATE, _LONG = 5000, Cost(8.0, 0.035, 2.0, by_class=0.0007)
 LOADING = 4.5  # seconds that TensorFlow takes to be loaded, once
 _LOADS_TENSORFLOW = {"audit", "baseline", "estimate", "transfer", "evaluate", "gradcam"}
 _ASSUMED = Cost(2.0, 0.02)  # of a stage that was not measured
