@@ -213,31 +213,32 @@ def test_verdicts_with_what_was_asked_and_what_came_of_it(tmp_path):
     assert re.search(r"trusted: novelty of 40 held-out, 18 test, 12 unknown pictures", page)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"least_like": [[18, 1.5]]},
-        {"least_like": [[0]]},
-        {"histogram": {"edges": [0, 1], "test": [1, 2]}},
-        {"sure": None},
-        {"known": {"count": 1, "n": 2, "share": 0.5, "interval": [0.1]}},
-        {"right_of_sure": {"count": 1, "n": 2, "share": 0.5, "interval": []}},
-        {"unknown": {"auroc": 0.5, "refused": {"count": 1, "n": 2, "share": 0.5, "interval": []}}},
-        {"histogram": {"edges": [0.0], "test": []}},
-        {"histogram": {"edges": [0.0, 1.0, 0.5], "test": [1, 1]}},
-        {"histogram": {"edges": [0.0, 1.0], "test": [-5]}},
-        {"histogram": {"edges": [0.0, 1.0], "test": [10**400]}},
-        {"least_like": [[0.5, 1.5]]},
-        {"sets": [{"asked": 0.9, "coverage": 2, "interval": [0, 1], "mean_size": 1, "singletons": 1, "n": 18}]},
-    ],
-)
-def test_damaged_verdicts_are_left_out_with_their_model(tmp_path, change):
+DAMAGED_VERDICTS = [
+    {"least_like": [[18, 1.5]]},
+    {"least_like": [[0]]},
+    {"histogram": {"edges": [0, 1], "test": [1, 2]}},
+    {"sure": None},
+    {"known": {"count": 1, "n": 2, "share": 0.5, "interval": [0.1]}},
+    {"right_of_sure": {"count": 1, "n": 2, "share": 0.5, "interval": []}},
+    {"unknown": {"auroc": 0.5, "refused": {"count": 1, "n": 2, "share": 0.5, "interval": []}}},
+    {"histogram": {"edges": [0.0], "test": []}},
+    {"histogram": {"edges": [0.0, 1.0, 0.5], "test": [1, 1]}},
+    {"histogram": {"edges": [0.0, 1.0], "test": [-5]}},
+    {"histogram": {"edges": [0.0, 1.0], "test": [10**400]}},
+    {"least_like": [[0.5, 1.5]]},
+    {"sets": [{"asked": 0.9, "coverage": 2, "interval": [0, 1], "mean_size": 1, "singletons": 1, "n": 18}]},
+]
+
+
+def test_damaged_verdicts_are_left_out_with_their_model(tmp_path):
     data = make_data(tmp_path / "data")
     make_model(tmp_path / "out", tmp_path / "models", "good", data, {}, maps=False)
     make_model(tmp_path / "out", tmp_path / "models", "bad", data, {}, maps=False, trusted=True)
     path = tmp_path / "out" / "bad" / "metrics.json"
     assert [model.name for model in read_results(data, tmp_path / "models", tmp_path / "out").models] == ["bad", "good"]
     metrics = json.loads(path.read_text())
-    path.write_text(json.dumps(metrics | {"trust": metrics["trust"] | change}))
-    results = read_results(data, tmp_path / "models", tmp_path / "out")
-    assert [model.name for model in results.models] == ["good"] and any("bad" in note for note in results.notes)
+    for change in DAMAGED_VERDICTS:
+        path.write_text(json.dumps(metrics | {"trust": metrics["trust"] | change}))
+        results = read_results(data, tmp_path / "models", tmp_path / "out")
+        assert [model.name for model in results.models] == ["good"], change
+        assert any("bad" in note for note in results.notes), change

@@ -256,7 +256,7 @@ def test_the_words_of_the_transfer_are_chosen_by_one_function(pretended, monkeyp
     assert as_typed(words["split"]).startswith("python split_dataset.py --source photos --output out/data")
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_the_commands_themselves(monkeypatch, tmp_path, capsys):
     """In this process, small: everything in its place, and on the page."""
     monkeypatch.chdir(tmp_path)
