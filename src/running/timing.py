@@ -29,14 +29,16 @@ COSTS = {
     "split": Cost(0.1, 0.0005, 1.3),
     "audit": Cost(2.2, 0.016, 2.0),
     "baseline": Cost(2.2, 0.009),
-    "estimate": Cost(8.0, 0.05, 2.0, by_class=0.003),
-    "transfer": Cost(13.0, 0.011),
+    "estimate": Cost(2.0, 0.02, 2.0, by_class=0.003),
+    "transfer": Cost(3.4, 0.008),
     "evaluate": Cost(2.6, 0.003),
-    "gradcam": Cost(6.0, 0.006),
+    "gradcam": Cost(8.0, 0.006),
     "report": Cost(0.9, 0.001),
 }
 # Beyond so many pictures times classes an estimate leaves out what takes long.
 _LONG_ESTIMATE, _LONG = 5000, Cost(8.0, 0.035, 2.0, by_class=0.0007)
+# Beyond so many pictures the transfer has its second phase, too (of one of 1,400 photographs in both phases).
+_TWO_PHASES, _BOTH = 1500, Cost(10.0, 0.035)
 LOADING = 4.5  # seconds that TensorFlow takes to be loaded, once
 _LOADS_TENSORFLOW = {"audit", "baseline", "estimate", "transfer", "evaluate", "gradcam"}
 _ASSUMED = Cost(2.0, 0.02)  # of a stage that was not measured
@@ -81,7 +83,11 @@ def estimate_stages(
     """
     estimates, loaded = {}, False
     for name in names:
-        cost = _LONG if name == "estimate" and pictures * classes > _LONG_ESTIMATE else COSTS.get(name, _ASSUMED)
+        cost = COSTS.get(name, _ASSUMED)
+        if name == "estimate" and pictures * classes > _LONG_ESTIMATE:
+            cost = _LONG
+        elif name == "transfer" and pictures > _TWO_PHASES:
+            cost = _BOTH
         loads = name in _LOADS_TENSORFLOW and not loaded
         loaded |= loads
         computing = cost.fixed + cost.each * pictures + (LOADING if loads else 0.0)
