@@ -11,6 +11,7 @@ from src.bundle import load_bundle
 from src.model_choice import CHECKPOINTS_DIR
 from src.training.history import TrainingHistory
 from src.transfer_model import main
+from tests.training.stopping import stopped_in
 
 pytestmark = pytest.mark.large
 
@@ -81,15 +82,8 @@ def test_find_rate_is_for_the_first_phase_that_trains(train, tmp_path, capsys, m
 @pytest.mark.slow
 def test_the_same_command_goes_on_after_an_interruption(train, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("src.transfer_model._SECONDS_BETWEEN_STATES", 0.0)
-    state, add = tmp_path / CHECKPOINTS_DIR / "stopped.npz", TrainingHistory.add
-    with monkeypatch.context() as patch:
-
-        def interrupt(history, row):
-            if row["epoch"] == 3:
-                raise KeyboardInterrupt
-            return add(history, row)
-
-        patch.setattr(TrainingHistory, "add", interrupt)
+    state = tmp_path / CHECKPOINTS_DIR / "stopped.npz"
+    with stopped_in(3, monkeypatch):
         assert train("stopped") == 130
     assert not (tmp_path / "stopped").exists()
     kept = state.read_bytes()

@@ -11,12 +11,12 @@ from src.errors import Circumstance, UserError
 from src.loading.sample import PlainSample
 from src.networks.heads import add_head, logits_model
 from src.training.checkpoint import Checkpoint
-from src.training.history import TrainingHistory
 from src.training.logistic import STRENGTHS
 from src.training.options import TrainingSettings
 from src.training.schedule import TwoPhaseSettings
 from src.training.two_phase import train_two_phase
 from tests.conftest import write_data_folder
+from tests.training.stopping import stopped_in
 
 
 def _network(hidden=False):
@@ -82,21 +82,13 @@ def test_the_network_answers_as_the_regression_does_on_the_same_features(small_d
 @pytest.mark.large
 def test_the_second_phase_goes_on_from_there_and_is_gone_on_with(small_data, tmp_path, monkeypatch):
     """Interrupted in phase 2, the training ends as if it had not been; phase 1 is not told of twice."""
-    settings, add = {"phase2_epochs": 3}, TrainingHistory.add
+    settings = {"phase2_epochs": 3}
     whole, expected, _, _ = _solve(small_data, **settings)
     assert [row["phase"] for row in whole.rows] == [1, 2, 2, 2]
     assert whole.rows[1]["val_loss"] == pytest.approx(whole.rows[0]["val_loss"], abs=0.1)
     checkpoint, heard = Checkpoint(tmp_path / "state.npz", {"rate": 1}), []
-    with monkeypatch.context() as patch:
-
-        def interrupt(history, row):
-            if row["epoch"] == 3:
-                raise KeyboardInterrupt
-            return add(history, row)
-
-        patch.setattr(TrainingHistory, "add", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            _solve(small_data, checkpoint=checkpoint, **settings)
+    with stopped_in(3, monkeypatch), pytest.raises(KeyboardInterrupt):
+        _solve(small_data, checkpoint=checkpoint, **settings)
     continued, model, _, _ = _solve(small_data, checkpoint=checkpoint, listeners=[heard.append], **settings)
     assert [row["epoch"] for row in heard] == [3, 4] and continued.l2 == 0.1
     for row, other in zip(whole.rows, continued.rows, strict=True):
