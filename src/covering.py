@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src.datasets.folds import group_pictures
+from src.datasets.folds import group_files
 from src.datasets.manifest import read_fingerprint
-from src.datasets.seen import record_pictures
 from src.explainers.covering import SHARE, Covering, choose_covered, measure_covering
 from src.explainers.covering_summary import draw_covering, summarize_covering, write_covering
 from src.explainers.covering_words import SHEET
@@ -79,7 +78,7 @@ def find_marks(
 
     Near-copies share their patches whatever they show, so each group of them counts as one picture.
     """
-    groups = group_pictures(record_pictures([explained.paths[i] for i in covering.index]))
+    groups, _ = group_files([explained.paths[i] for i in covering.index])
     found = {}
     for label in np.unique(covering.class_index).tolist():
         of_class = covering.class_index == label

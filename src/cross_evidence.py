@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.datasets.folds import group_pictures, make_folds, read_keys
-from src.datasets.seen import record_pictures
+from src.datasets.folds import group_files, make_folds
 from src.errors import UserError
 from src.evaluation.novelty import fit_novelty, held_out_scores
 from src.held_out import Answer, HeldOut, look_at
@@ -20,18 +19,19 @@ from src.progress import say
 from src.training.logistic import fit_head, scale_features
 
 _MOST = 2000  # pictures; more have validation parts that serve
-_NOVELTY_FOLDS = (
-    20  # with fewer the means are of fewer pictures, and the threshold lies too high (docs/few_pictures.md)
-)
-_FOLDS = 10
+# With fewer folds the means are of fewer pictures, and the threshold lies too high (docs/few_pictures.md).
+_FOLDS, _NOVELTY_FOLDS = 10, 20
 
 
-def cross_validate_evidence(answer: Answer, train, val, *, l2: float, balanced: bool, seed: int) -> HeldOut | None:
+def cross_validate_evidence(
+    answer: Answer, train, val, *, data_dir: str | Path, l2: float, balanced: bool, seed: int
+) -> HeldOut | None:
     """What heads that have not seen them say of the pictures of train and val.
 
     Args:
         answer: by the network that is saved, whose features are the frozen backbone's.
         train, val: iterators over pictures, which are taken as they are, not augmented.
+        data_dir: folder of the split, which may have been told what belongs together.
         l2, balanced: as the network's own head was fitted.
         seed: of the folds.
 
@@ -49,9 +49,7 @@ def cross_validate_evidence(answer: Answer, train, val, *, l2: float, balanced: 
     if features[0] is None or not all(np.isfinite(each).all() for each in features):
         return None
     features, labels = np.concatenate(features), np.concatenate([train.classes, val.classes]).astype(np.int64)
-    paths = [*train.filepaths, *val.filepaths]
-    record = record_pictures(paths)
-    groups = group_pictures(record, read_keys(Path(paths[0]).parent.parent.parent, record.digests))
+    groups, _ = group_files([*train.filepaths, *val.filepaths], data_dir)
     # One rare class must not make all folds few and large.
     dealt = [make_folds(labels, groups, count, seed, every_class=False) for count in (_FOLDS, _NOVELTY_FOLDS)]
     if dealt[0] is None or dealt[1] is None:

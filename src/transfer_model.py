@@ -296,7 +296,7 @@ def _choose_evidence(history, train, val, settings: TransferSettings, schedule, 
     if not schedule.exact or history.best_row["phase"] != 1:
         return None
     fitted = {"l2": history.l2, "balanced": training.balance != "none", "seed": settings.seed}
-    return partial(cross_validate_evidence, train=train, val=val, **fitted)
+    return partial(cross_validate_evidence, train=train, val=val, data_dir=settings.data, **fitted)
 
 
 def find_rate(

@@ -1,5 +1,6 @@
 """Evidence of exact heads: each picture judged by a head, and compared with means, that have not seen it."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -46,7 +47,8 @@ def _answer(inputs):
 
 def _cross_validate(parts, answer=_answer, **changes):
     train = SimpleNamespace(**vars(parts["train"]) | changes)
-    return cross_validate_evidence(answer, train, parts["val"], l2=L2, balanced=True, seed=3)
+    data_dir = Path(train.filepaths[0]).parents[2]
+    return cross_validate_evidence(answer, train, parts["val"], data_dir=data_dir, l2=L2, balanced=True, seed=3)
 
 
 def test_no_picture_is_judged_by_what_has_seen_it(parts):
@@ -92,7 +94,7 @@ def test_augmented_training_parts_are_judged_as_they_are(tmp_path):
     for augment in (False, True):
         train, val, _ = get_data_generators(tmp_path, 48, 8, augment=AugmentationSettings(augment))
         assert train.augmented == augment
-        found.append(cross_validate_evidence(_answer, train, val, l2=L2, balanced=True, seed=3))
+        found.append(cross_validate_evidence(_answer, train, val, data_dir=tmp_path, l2=L2, balanced=True, seed=3))
     plain, augmented = found
     assert augmented.origin == "cross-validation" and len(augmented.labels) == 32
     np.testing.assert_array_equal(augmented.probabilities, plain.probabilities)

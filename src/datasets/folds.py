@@ -8,7 +8,7 @@ import numpy as np
 from src.datasets.disjoint import Groups
 from src.datasets.manifest import FILE_NAME, load_manifest
 from src.datasets.near_copies import find_near_copies
-from src.datasets.seen import PictureRecord
+from src.datasets.seen import PictureRecord, record_pictures
 from src.settings import random_generator
 
 
@@ -32,6 +32,18 @@ def group_pictures(record: PictureRecord, keys: Sequence | None = None) -> np.nd
     for number, members in enumerate(groups.as_lists()):
         numbers[members] = number
     return numbers
+
+
+def group_files(paths: Sequence[str], data_dir: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`group_pictures`, of picture files, which are read for it; with what the split in ``data_dir`` was told
+    belongs together.
+
+    Returns:
+        The groups int (N,), and bool (N,), which of the files could be read.
+    """
+    record = record_pictures(paths)
+    keys = None if data_dir is None else read_keys(data_dir, record.digests)
+    return group_pictures(record, keys), record.digests != 0
 
 
 def read_keys(data_dir: str | Path, digests: Sequence[int]) -> list[int | None] | None:

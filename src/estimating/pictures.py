@@ -8,8 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from src.datasets.folds import group_pictures, read_keys
-from src.datasets.seen import record_pictures
+from src.datasets.folds import group_files
 from src.errors import Circumstance
 from src.inference.engine import create_engine, precision_of
 from src.loading.augmentation import AugmentationSettings
@@ -142,8 +141,7 @@ class PictureFeatures:
         labels = np.concatenate([iterators[part].classes for part in self.parts]).astype(int)
         kept = np.concatenate([self._readable(iterators[part]) for part in self.parts])
         paths = [path for path, keep in zip(paths, kept) if keep]
-        record = record_pictures(paths)
-        groups = group_pictures(record, read_keys(self.data, record.digests))
+        groups, _ = group_files(paths, self.data)
         return Pictures(paths, parts[kept], labels[kept], groups, self.class_names)
 
     @staticmethod

@@ -11,8 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from src.datasets.folds import group_pictures, read_keys
-from src.datasets.seen import record_pictures
+from src.datasets.folds import group_files
 from src.evaluation.calibration import losses, softmax
 from src.progress import say
 from src.training.frozen_features import FeatureBatches
@@ -25,6 +24,7 @@ def solve_phase(
     parts: dict[str, FeatureBatches],
     paths: Sequence[str],
     *,
+    data_dir: str | Path,
     l2: float | str,
     balanced: bool,
     seed: int,
@@ -37,6 +37,7 @@ def solve_phase(
         history: of a network that has nothing but dropout between ``pooling`` and ``logits``.
         parts: stored outputs of ``pooling`` of train, val and, where they are to be judged, of clean pictures.
         paths: of the training pictures; copies among them are on one side of each fold.
+        data_dir: folder of the split, which may have been told what belongs together.
         l2: strength, or "auto" for the best in cross-validation of the training pictures.
         balanced: whether rare classes count for more.
         seed: of the folds.
@@ -46,7 +47,9 @@ def solve_phase(
     views, labels = np.stack(features.values), features.labels.argmax(axis=1)
     scaled, class_count = scale_features(views), features.labels.shape[1]
     if history.l2 is None:
-        history.l2 = _choose(scaled.values, labels, paths, class_count, balanced, seed) if l2 == "auto" else l2
+        history.l2 = (
+            _choose(scaled.values, labels, paths, data_dir, class_count, balanced, seed) if l2 == "auto" else l2
+        )
     head = scaled.unscale(fit_head(scaled.values, labels, class_count, history.l2, balanced=balanced, exact=True))
     history.model.get_layer("logits").set_weights([head.kernel.astype(np.float32), head.bias.astype(np.float32)])
     row = {"phase": 1, "epoch": len(history.rows) + 1, "learning_rate": 0.0}
@@ -72,12 +75,16 @@ def check_head(logits: keras.Model) -> None:
 
 
 def _choose(
-    scaled: np.ndarray, labels: np.ndarray, paths: Sequence[str], class_count: int, balanced: bool, seed: int
+    scaled: np.ndarray,
+    labels: np.ndarray,
+    paths: Sequence[str],
+    data_dir: str | Path,
+    class_count: int,
+    balanced: bool,
+    seed: int,
 ) -> float:
     """The strength that is best in cross-validation; pictures that others stand in for have no say."""
-    record = record_pictures(paths)
-    groups = group_pictures(record, read_keys(Path(paths[0]).parent.parent.parent, record.digests))
-    read = record.digests != 0
+    groups, read = group_files(paths, data_dir)
     return choose_strength(scaled[:, read], labels[read], groups[read], class_count, balanced=balanced, seed=seed)
 
 

@@ -152,7 +152,7 @@ def _fit_phases(
         )
 
     if settings.exact:
-        _solve(history, phases[1][1], train.filepaths, settings, fitting)
+        _solve(history, phases[1][1], train, settings, fitting)
     else:
         fit(1, settings.phase1_epochs, settings.phase1_rate)
     if 2 in settings.phases:
@@ -170,14 +170,15 @@ def _fit_phases(
     history.restore_best()
 
 
-def _solve(history: TrainingHistory, parts: dict, paths: Sequence[str], settings, fitting: dict) -> None:
+def _solve(history: TrainingHistory, parts: dict, train, settings: TwoPhaseSettings, fitting: dict) -> None:
     """Phase 1 of an exact head, unless there is a state of phase 2, which holds what it came to."""
     options, checkpoint = fitting["options"] or TrainingSettings(), fitting["checkpoint"]
     if 2 in settings.phases and checkpoint and checkpoint.is_past(1):
         return
     history.select = options.select
     balanced = options.balance != "none"
-    solve_phase(history, parts, paths, l2=settings.l2, balanced=balanced, seed=fitting["seed"])
+    solving = {"data_dir": Path(train.directory).parent, "l2": settings.l2, "balanced": balanced}
+    solve_phase(history, parts, train.filepaths, seed=fitting["seed"], **solving)
 
 
 def _verify_stored(stored: dict, settings: TwoPhaseSettings) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.datasets.folds import group_pictures, make_folds, read_keys
+from src.datasets.folds import group_files, group_pictures, make_folds, read_keys
 from src.datasets.manifest import picture_key
 from src.datasets.seen import record_pictures
 from src.datasets.split import split_dataset
@@ -12,6 +12,7 @@ from src.files import sha256_file
 from src.imaging import write_image
 from tests.datasets.pictures import class_folders
 from tests.datasets.textures import texture
+from tests.running.made import write_photos
 
 
 @pytest.mark.parametrize("counts", [(30, 30), (47, 13, 8), (5, 100)])
@@ -91,3 +92,12 @@ def test_groups_that_the_split_was_told_are_known_again(tmp_path):
     by_key = {key: {tens[sha256_file(path)] for path, other in zip(paths, keys) if other == key} for key in set(keys)}
     assert sorted(map(sorted, by_key.values())) == [["0"], ["1"], ["2"]]
     assert read_keys(tmp_path, digests) is None
+
+
+def test_files_are_grouped_as_they_are_read(tmp_path):
+    write_photos(tmp_path, {"a": 3})
+    copy = tmp_path / "copy.png"
+    copy.write_bytes((tmp_path / "a" / "a_001.png").read_bytes())
+    paths = [str(tmp_path / "a" / f"a_00{number}.png") for number in range(3)]
+    groups, read = group_files([*paths, str(copy), str(tmp_path / "gone.png")], tmp_path)
+    assert groups.tolist() == [0, 1, 2, 1, 3] and read.tolist() == [True] * 4 + [False]
